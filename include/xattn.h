@@ -65,6 +65,13 @@ extern "C" {
 #define XATTN_API
 #endif
 
+/* Tells the compiler that a function does not read what its argument points to. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+#define XATTN_ONLY_POINTS(argument) __attribute__((access(none, argument)))
+#else
+#define XATTN_ONLY_POINTS(argument)
+#endif
+
 #define XATTN_VERSION_MAJOR 0
 #define XATTN_VERSION_MINOR 1
 #define XATTN_VERSION_PATCH 0
@@ -151,8 +158,8 @@ typedef struct xattn_tensor {
 
 /* A dense row-major tensor in host memory. A rank outside 0..XATTN_MAX_RANK gives a tensor of rank
  * -1, which every call refuses. Input tensors are never written through `data`. */
-XATTN_API xattn_tensor xattn_tensor_dense(const void *data, xattn_dtype dtype, int32_t rank,
-                                          const int64_t *shape);
+XATTN_API XATTN_ONLY_POINTS(1) xattn_tensor
+    xattn_tensor_dense(const void *data, xattn_dtype dtype, int32_t rank, const int64_t *shape);
 
 /* The same in C with the shape spelled out: XATTN_TENSOR(ptr, XATTN_F32, batch, rows, columns). */
 #define XATTN_TENSOR(data, dtype, ...)                                                         \

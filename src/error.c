@@ -54,7 +54,7 @@ static xattn_status sized(xattn_error *error, const char *name, const void *call
 
 xattn_status xattn_read_sized(xattn_error *error, const char *name, const void *callers, void *own,
                               size_t own_size) {
-  size_t size;
+  size_t size = 0;
   xattn_status status = sized(error, name, callers, &size);
   if (status) return status;
   const unsigned char *bytes = callers;
@@ -70,7 +70,7 @@ xattn_status xattn_read_sized(xattn_error *error, const char *name, const void *
 
 xattn_status xattn_write_sized(xattn_error *error, const char *name, const void *own,
                                size_t own_size, void *callers) {
-  size_t size;
+  size_t size = 0;
   xattn_status status = sized(error, name, callers, &size);
   if (status) return status;
   size_t end = size < own_size ? size : own_size;

@@ -1,0 +1,140 @@
+# xattn. The commands: make demo, test, check, bench, test-asan, test-long, test-real, test-torch,
+# peers, install. Each installs the Debian packages it lacks (tools/setup.sh) and says so.
+#
+#   BLAS=openblas|blis|mkl   the BLAS below the CPU backend   (openblas)
+#   BUILD=DIR                where everything built goes      (build)
+#   CC, CFLAGS, LDFLAGS      as usual; PREFIX, DESTDIR        for install
+
+BLAS ?= openblas
+BUILD ?= build
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+version = $(shell sed -n 's/^.define XATTN_VERSION_$(1) //p' include/xattn.h)
+MAJOR := $(call version,MAJOR)
+VERSION := $(MAJOR).$(call version,MINOR).$(call version,PATCH)
+
+# ---- set-up: a stamp per group of Debian packages
+SETUP := $(BUILD)/.setup-build-$(BLAS)
+$(BUILD)/.setup-%: tools/setup.sh tools/packages
+	@mkdir -p $(BUILD)
+	@tools/setup.sh $*
+	@touch $@
+
+# ---- flags
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Werror
+# -std=c11 keeps floating point as written; only the kernels may contract a·b + c.
+COMPILE = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -Iinclude $(CFLAGS)
+include tools/blas.mk
+LIB_FLAGS = -iquote src -DXATTN_BUILD -fPIC -fvisibility=hidden -fopenmp
+LIBS = $(BLAS_LIBS) -ljansson -fopenmp -lpthread -lm
+
+# ---- sources
+ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
+ISAS := base
+ifeq ($(ARCH),x86_64)
+ISAS += avx2 avx512
+endif
+KERNEL_base := -DXATTN_LANES=4
+KERNEL_avx2 := -DXATTN_LANES=8 -mavx2 -mfma
+KERNEL_avx512 := -DXATTN_LANES=16 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
+
+KERNELS := softmax_row
+LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
+  $(foreach k,$(KERNELS),$(foreach i,$(ISAS),$(BUILD)/src/cpu/$(k).$(i).o))
+APP_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard apps/*.c))
+SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support*.c tests/oracle.c))
+TEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/test_*.c) tests/main.c)
+
+CASES_OBJ := $(patsubst %,$(BUILD)/apps/%.o,cases report utf8)
+$(BUILD)/tests/oracle.o: CFLAGS += -O3 -fopenmp
+
+LIB_A := $(BUILD)/libxattn.a
+LIB_SO := $(BUILD)/libxattn.so.$(VERSION)
+PROGRAM := $(BUILD)/xattn
+
+.PHONY: all lib
+all: lib $(PROGRAM)
+	@echo "xattn $(VERSION): BLAS $(BLAS), kernels $(ISAS), CUDA off (this version has no CUDA backend)"
+lib: $(LIB_A) $(BUILD)/libxattn.so
+
+# ---- building; objects are made again when the flags change
+FLAGS_NOW := $(CC) $(CFLAGS) $(LDFLAGS) $(BLAS) $(WARNINGS)
+$(BUILD)/.flags: FORCE $(SETUP)
+	@mkdir -p $(BUILD)
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' >$@
+FORCE:
+
+$(BUILD)/src/cpu/%.o: EXTRA = $(BLAS_FLAGS)
+$(BUILD)/src/%.o: src/%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(LIB_FLAGS) $(EXTRA) -MMD -MP -c $< -o $@
+
+define kernel_rule
+$(BUILD)/src/cpu/%.$(1).o: src/cpu/%.c $(BUILD)/.flags
+	@mkdir -p $$(@D)
+	$$(COMPILE) $$(LIB_FLAGS) -O3 -ffp-contract=fast $$(KERNEL_$(1)) -DXATTN_ISA=$(1) -MMD -MP -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call kernel_rule,$(isa))))
+
+$(BUILD)/apps/%.o: apps/%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(COMPILE) -iquote src -iquote tests -MMD -MP -c $< -o $@
+
+$(BUILD)/examples/%.o: examples/%.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(COMPILE) -MMD -MP -c $< -o $@
+
+$(LIB_A): $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(LIB_SO): $(LIB_OBJ)
+	$(CC) -shared -Wl,-soname,libxattn.so.$(MAJOR) -Wl,-z,defs -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+
+$(BUILD)/libxattn.so: $(LIB_SO)
+	ln -sf $(notdir $<) $(BUILD)/libxattn.so.$(MAJOR)
+	ln -sf $(notdir $<) $@
+
+$(PROGRAM): $(APP_OBJ) $(LIB_A)
+	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+
+$(BUILD)/make-inputs: $(BUILD)/tests/make_inputs.o $(BUILD)/tests/support_files.o $(LIB_A)
+	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+
+$(BUILD)/check-result: $(BUILD)/tests/check_result.o $(BUILD)/tests/oracle.o $(LIB_A)
+	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+
+$(BUILD)/example-%: $(BUILD)/examples/%.o $(LIB_A)
+	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+
+# ---- the demonstration: the article's example on real files, checked against the oracle
+.PHONY: demo
+demo: all $(BUILD)/make-inputs $(BUILD)/check-result
+	@tools/demo.sh $(BUILD)
+
+# ---- tests
+CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
+$(TEST_OBJ): | $(BUILD)/.setup-test
+$(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
+	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
+
+.PHONY: test unit-test
+test: all $(BUILD)/make-inputs unit-test $(BUILD)/example-simple
+	XATTN_EXAMPLE_DIR=$(BUILD)/inputs tools/test_examples.sh $(BUILD)
+	tests/test_cli.sh $(PROGRAM) $(BUILD)/make-inputs
+	tests/test_install.sh
+unit-test: $(BUILD)/tests/run
+	$(BUILD)/tests/run
+
+-include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/apps/*.d $(BUILD)/tests/*.d $(BUILD)/examples/*.d)
+include tools/targets.mk

@@ -1,0 +1,36 @@
+"""xattn, through its C interface."""
+from ctypes import byref, pointer
+
+import numpy
+
+import xattn_ctypes
+
+
+class Xattn:
+    def __init__(self, case, arrays, resident, threads, library):
+        self.handle = xattn_ctypes.Handle(library, "cpu", threads)
+        layer = self.handle.create_layer(case.H, arrays["wq"], arrays["wk"], arrays["wv"],
+                                         arrays["wo"])
+        self.x, self.y = arrays["x"], arrays["y"]  # alive as long as the views of them
+        self.out = numpy.empty(case.out_shape, numpy.float32)
+        x, y, out = (pointer(xattn_ctypes.tensor(array)) for array in (self.x, self.y, self.out))
+        if resident:
+            context = self.handle.make_context(layer, self.y)
+            self.call = self.handle.library.xattn_forward
+            self.arguments = (self.handle.handle, layer, x, context, None, out)
+            plan = self.handle.plan(layer, self.x, context=context)
+        else:
+            self.call = self.handle.library.xattn_forward_once
+            self.arguments = (self.handle.handle, layer, x, y, None, out)
+            plan = self.handle.plan(layer, self.x, y=self.y)
+        self.note = f"plan {plan}; {self.handle.detail()}"
+
+    def forward(self):
+        if self.call(*self.arguments) != 0:
+            raise RuntimeError(self.handle.library.xattn_last_error(self.handle.handle).decode())
+
+    def result(self):
+        return self.out
+
+    def close(self):
+        self.handle.close()

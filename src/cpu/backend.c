@@ -1,0 +1,83 @@
+/* The backend that is always built. Its memory is the host's, its stream is the calling thread. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "blas.h"
+#include "cpu.h"
+
+static xattn_status cpu_open(xattn_error *error, int32_t index, int32_t threads,
+                             xattn_device **device) {
+  (void)index;
+  const xattn_isa *isa;
+  xattn_status status = xattn_isa_choose(error, &isa);
+  if (!status) status = xattn_cpu_check_blas(error);
+  if (status) return status;
+  *device = malloc(sizeof **device);
+  if (!*device) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
+  **device = (xattn_device){.threads = threads ? threads : omp_get_max_threads(), .isa = isa};
+  return XATTN_OK;
+}
+
+static void cpu_close(xattn_device *device) {
+  free(device);
+}
+
+static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
+  char blas[96];
+  xattn_blas_name(blas, sizeof blas);
+  (void)snprintf(info->detail, sizeof info->detail, "%s; %s kernels", blas, device->isa->name);
+  info->threads = device->threads;
+}
+
+/* The chunk size was measured on EPYC (AVX2, 512 KiB of L2 a core) over bench/shapes/cases.txt:
+ * 1 MiB a thread is large enough for the GEMMs and small enough for the caches. */
+static xattn_limits cpu_limits(const xattn_device *device) {
+  return (xattn_limits){.max_extent = INT32_MAX,
+                        .score_bytes = (int64_t)device->threads << 20,
+                        .parallel = device->threads};
+}
+
+static xattn_status cpu_allocate(xattn_error *error, xattn_device *device, size_t bytes,
+                                 void **memory) {
+  (void)device;
+  size_t rounded = (bytes + XATTN_ALIGNMENT - 1) / XATTN_ALIGNMENT * XATTN_ALIGNMENT;
+  *memory = rounded < bytes ? NULL : aligned_alloc(XATTN_ALIGNMENT, rounded);
+  if (*memory || bytes == 0) return XATTN_OK;
+  return xattn_fail(error, XATTN_ERROR_MEMORY, "cpu: out of memory at %zu bytes", bytes);
+}
+
+static void cpu_release(int32_t index, void *memory) {
+  (void)index;
+  free(memory);
+}
+
+static xattn_status cpu_upload(xattn_error *error, xattn_device *device, void *to,
+                               const void *from, size_t bytes) {
+  (void)error;
+  (void)device;
+  memcpy(to, from, bytes);
+  return XATTN_OK;
+}
+
+static xattn_status cpu_synchronize(xattn_error *error, xattn_device *device) {
+  (void)error;
+  (void)device;
+  return XATTN_OK;
+}
+
+const xattn_backend xattn_backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .describe = cpu_describe,
+    .limits = cpu_limits,
+    .allocate = cpu_allocate,
+    .release = cpu_release,
+    .upload = cpu_upload,
+    .gemm = xattn_cpu_gemm,
+    .softmax = xattn_cpu_softmax,
+    .copy = xattn_cpu_copy,
+    .synchronize = cpu_synchronize,
+};

@@ -1,0 +1,30 @@
+/* Strided copies of four dimensions. */
+#include <string.h>
+
+#include "cpu.h"
+
+static const int64_t serial_elements = 1 << 14;
+
+static void one_row(const xattn_copy *c, int64_t index) {
+  int64_t i2 = index % c->shape[2];
+  int64_t i1 = index / c->shape[2] % c->shape[1];
+  int64_t i0 = index / c->shape[2] / c->shape[1];
+  const float *in =
+      c->in + i0 * c->in_stride[0] + i1 * c->in_stride[1] + i2 * c->in_stride[2];
+  float *out = c->out + i0 * c->out_stride[0] + i1 * c->out_stride[1] + i2 * c->out_stride[2];
+  if (c->in_stride[3] == 1 && c->out_stride[3] == 1) {
+    memcpy(out, in, (size_t)c->shape[3] * sizeof *out);
+    return;
+  }
+  for (int64_t j = 0; j < c->shape[3]; j++) out[j * c->out_stride[3]] = in[j * c->in_stride[3]];
+}
+
+xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xattn_copy *copy) {
+  (void)error;
+  int64_t rows = copy->shape[0] * copy->shape[1] * copy->shape[2];
+  if (rows == 0 || copy->shape[3] == 0) return XATTN_OK;
+  int threads = rows < serial_elements / copy->shape[3] ? 1 : device->threads;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+  for (int64_t index = 0; index < rows; index++) one_row(copy, index);
+  return XATTN_OK;
+}

@@ -1,0 +1,37 @@
+/* The parts of the CPU backend. */
+#ifndef XATTN_CPU_H
+#define XATTN_CPU_H
+
+#include "backend.h"
+
+struct xattn_device {
+  int32_t threads;
+  const struct xattn_isa *isa;
+};
+
+/* One row of a softmax: out[j] = exp(scale·in[j] - m) / Σ, j < n; in may be out. */
+typedef void (*xattn_softmax_row)(const float *in, float *out, int64_t n, float scale);
+
+/* The kernels for one instruction set. */
+typedef struct xattn_isa {
+  const char *name;
+  xattn_softmax_row softmax_row;
+} xattn_isa;
+
+/* The best instruction set of this processor, or the one that XATTN_CPU_ISA names. */
+xattn_status xattn_isa_choose(xattn_error *error, const xattn_isa **isa);
+
+/* The instruction sets that were built and that this processor has, worst first; NULL past the
+ * last. */
+const xattn_isa *xattn_isa_list(int index);
+
+xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
+xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
+                               const xattn_softmax *softmax);
+xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xattn_copy *copy);
+
+/* Multiplies small matrices of integers with the BLAS and in plain C, once per process.
+ * @return XATTN_ERROR_NUMERICS where they differ. */
+xattn_status xattn_cpu_check_blas(xattn_error *error);
+
+#endif

@@ -1,0 +1,163 @@
+/* One softmax row, compiled once per instruction set with XATTN_ISA and XATTN_LANES from the
+ * Makefile.
+ *
+ * Numerics. With t = scale·in and m the largest t, every t - m is at most 0, so exp lies in [0, 1]
+ * and nothing overflows; the largest term is exp(0) = 1, so the sum is at least 1 and its inverse is
+ * harmless. -inf gives exactly 0. A NaN, or +inf (inf - inf), makes the sum NaN and so the whole
+ * row, as it must. Only where m is -inf (every key masked) is t - m not a number without being an
+ * error: that row is 0. */
+#include <math.h>
+#include <string.h>
+
+#include "cpu.h"
+
+#define PASTE2(a, b) a##_##b
+#define PASTE(a, b) PASTE2(a, b)
+
+typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
+typedef int32_t ivec __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
+
+static inline vec load(const float *from) {
+  vec v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+
+static inline void store(float *to, vec v) {
+  memcpy(to, &v, sizeof v);
+}
+
+static inline vec all(float value) {
+  return value - (vec){0};
+}
+
+static inline vec select(ivec condition, vec yes, vec no) {
+  return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
+}
+
+/* exp(x) for x <= 0 or NaN, to 1 ulp (tests/test_softmax.c measures it); below -87.33, where the
+ * result is no longer a normal number, 0.
+ *
+ *     n = round(x / ln 2),  r = x - n·ln 2 in two parts (Cody and Waite),  |r| <= ln 2 / 2
+ *     exp(x) = 2^n · (1 + r + r²·p(r)),  p of degree 5 (Cephes expf)
+ *
+ * Adding 1.5·2^23 rounds to an integer and leaves it in the low bits; 2^n is built in the exponent. */
+static inline vec exp_negative(vec x) {
+  const float magic = 12582912.0F;
+  vec shifted = x * all(1.44269504088896341F) + all(magic);
+  vec n = shifted - all(magic);
+  vec r = x - n * all(0.693359375F);
+  r = r - n * all(-2.12194440e-4F);
+  vec p = all(1.9875691500E-4F);
+  p = p * r + all(1.3981999507E-3F);
+  p = p * r + all(8.3334519073E-3F);
+  p = p * r + all(4.1665795894E-2F);
+  p = p * r + all(1.6666665459E-1F);
+  p = p * r + all(5.0000001201E-1F);
+  p = p * (r * r) + r + all(1.0F);
+  /* (bits of shifted - bits of magic) is n; the bias of the exponent is 127. */
+  ivec power = ((ivec)shifted - (ivec)all(magic) + 127) << 23;
+  vec result = p * (vec)power;
+  return select((ivec)(x < all(-87.33F)), all(0.0F), result);
+}
+
+static inline float largest(vec v) {
+  float m = v[0];
+  for (int i = 1; i < XATTN_LANES; i++) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+static inline float sum_of(vec v) {
+  float half[XATTN_LANES];
+  store(half, v);
+  for (int width = XATTN_LANES / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) half[i] += half[i + width];
+  return half[0];
+}
+
+static inline vec greater(vec a, vec b) {
+  return select((ivec)(a > b), a, b);
+}
+
+/* The last, partial vector, filled up with -inf: neither the maximum nor the sum sees it. */
+static inline vec load_tail(const float *from, int64_t count) {
+  float part[XATTN_LANES];
+  for (int i = 0; i < XATTN_LANES; i++) part[i] = i < count ? from[i] : -INFINITY;
+  return load(part);
+}
+
+static inline void store_tail(float *to, vec v, int64_t count) {
+  float part[XATTN_LANES];
+  store(part, v);
+  memcpy(to, part, (size_t)count * sizeof *to);
+}
+
+/* -inf · scale is -inf only for a positive scale; the filling of the tail must stay -inf. */
+static inline vec scaled_tail(const float *in, int64_t count, float scale) {
+  float part[XATTN_LANES];
+  for (int i = 0; i < XATTN_LANES; i++) part[i] = i < count ? in[i] * scale : -INFINITY;
+  return load(part);
+}
+
+static float row_maximum(const float *in, int64_t n, float scale) {
+  enum { W = XATTN_LANES };
+  vec s = all(scale);
+  vec m0 = all(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
+  int64_t j = 0;
+  for (; j + 4 * W <= n; j += 4 * W) {
+    m0 = greater(load(in + j) * s, m0);
+    m1 = greater(load(in + j + W) * s, m1);
+    m2 = greater(load(in + j + 2 * W) * s, m2);
+    m3 = greater(load(in + j + 3 * W) * s, m3);
+  }
+  for (; j + W <= n; j += W) m0 = greater(load(in + j) * s, m0);
+  if (j < n) m1 = greater(scaled_tail(in + j, n - j, scale), m1);
+  return largest(greater(greater(m0, m1), greater(m2, m3)));
+}
+
+/* A row whose maximum is -inf holds -inf (no key: 0) and perhaps NaN, which comparisons skip. */
+static void row_without_maximum(const float *in, float *out, int64_t n, float scale) {
+  bool nan = false;
+  for (int64_t j = 0; j < n; j++) nan |= isnan(in[j] * scale);
+  for (int64_t j = 0; j < n; j++) out[j] = nan ? NAN : 0.0F;
+}
+
+void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
+  enum { W = XATTN_LANES };
+  float maximum = row_maximum(in, n, scale);
+  if (maximum == -INFINITY) {
+    row_without_maximum(in, out, n, scale);
+    return;
+  }
+  vec m = all(maximum), s = all(scale);
+  vec s0 = all(0.0F), s1 = s0, s2 = s0, s3 = s0;
+  int64_t j = 0;
+  for (; j + 4 * W <= n; j += 4 * W) {
+    vec e0 = exp_negative(load(in + j) * s - m);
+    vec e1 = exp_negative(load(in + j + W) * s - m);
+    vec e2 = exp_negative(load(in + j + 2 * W) * s - m);
+    vec e3 = exp_negative(load(in + j + 3 * W) * s - m);
+    store(out + j, e0);
+    store(out + j + W, e1);
+    store(out + j + 2 * W, e2);
+    store(out + j + 3 * W, e3);
+    s0 += e0;
+    s1 += e1;
+    s2 += e2;
+    s3 += e3;
+  }
+  for (; j + W <= n; j += W) {
+    vec e = exp_negative(load(in + j) * s - m);
+    store(out + j, e);
+    s0 += e;
+  }
+  if (j < n) {
+    vec e = exp_negative(scaled_tail(in + j, n - j, scale) - m);
+    store_tail(out + j, e, n - j);
+    s1 += e;
+  }
+  float inverse = 1.0F / sum_of((s0 + s1) + (s2 + s3));
+  vec by = all(inverse);
+  for (j = 0; j + W <= n; j += W) store(out + j, load(out + j) * by);
+  if (j < n) store_tail(out + j, load_tail(out + j, n - j) * by, n - j);
+}

@@ -1,0 +1,111 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "objects.h"
+
+#define TEXT2(x) #x
+#define TEXT(x) TEXT2(x)
+
+enum { MAX_THREADS = 4096 };
+
+const char *xattn_version(void) {
+  return TEXT(XATTN_VERSION_MAJOR) "." TEXT(XATTN_VERSION_MINOR) "." TEXT(XATTN_VERSION_PATCH);
+}
+
+xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **handle) {
+  xattn_error *error = xattn_thread_error();
+  if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
+  *handle = NULL;
+  xattn_handle_options own = {.size = sizeof own};
+  xattn_status status =
+      options ? xattn_read_sized(error, "options", options, &own, sizeof own) : XATTN_OK;
+  if (status) return status;
+  if (own.threads < 0 || own.threads > MAX_THREADS)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.threads: %d is not in 0 to %d",
+                      own.threads, MAX_THREADS);
+
+  xattn_handle *h = calloc(1, sizeof *h);
+  if (!h) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
+  status = xattn_backend_find(error, own.device, &h->backend, &h->index, h->note, sizeof h->note);
+  if (!status) status = h->backend->open(error, h->index, own.threads, &h->device);
+  if (status) {
+    free(h);
+    return status;
+  }
+  *handle = h;
+  return XATTN_OK;
+}
+
+void xattn_destroy(xattn_handle *handle) {
+  if (!handle) return;
+  (void)handle->backend->synchronize(&handle->error, handle->device);
+  xattn_memory_free(&handle->workspace);
+  handle->backend->close(handle->device);
+  free(handle);
+}
+
+const char *xattn_last_error(const xattn_handle *handle) {
+  return handle ? handle->error.text : xattn_thread_error()->text;
+}
+
+xattn_error *xattn_error_of(xattn_handle *handle) {
+  return handle ? &handle->error : xattn_thread_error();
+}
+
+xattn_status xattn_synchronize(xattn_handle *handle) {
+  if (!handle) return xattn_fail(xattn_thread_error(), XATTN_ERROR_ARGUMENT, "handle: is NULL");
+  return handle->backend->synchronize(&handle->error, handle->device);
+}
+
+xattn_status xattn_get_info(const xattn_handle *handle, xattn_handle_info *info) {
+  xattn_error *error = xattn_thread_error();
+  if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
+  xattn_handle_info own = {.size = sizeof own};
+  if (handle->backend == &xattn_backend_cpu)
+    (void)snprintf(own.device, sizeof own.device, "cpu");
+  else
+    (void)snprintf(own.device, sizeof own.device, "%s:%d", handle->backend->name, handle->index);
+  (void)snprintf(own.note, sizeof own.note, "%s", handle->note);
+  handle->backend->describe(handle->device, &own);
+  return xattn_write_sized(error, "info", &own, sizeof own, info);
+}
+
+xattn_status xattn_get_stats(const xattn_handle *handle, xattn_stats *stats) {
+  xattn_error *error = xattn_thread_error();
+  if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
+  return xattn_write_sized(error, "stats", &handle->stats, sizeof handle->stats, stats);
+}
+
+xattn_status xattn_memory_new(xattn_handle *handle, size_t bytes, xattn_memory *memory) {
+  void *data = NULL;
+  xattn_status status = handle->backend->allocate(&handle->error, handle->device, bytes, &data);
+  if (status) return status;
+  *memory = (xattn_memory){.backend = handle->backend, .index = handle->index, .data = data};
+  handle->stats.allocations++;
+  handle->stats.allocated_bytes += bytes;
+  return XATTN_OK;
+}
+
+void xattn_memory_free(xattn_memory *memory) {
+  if (memory->backend && memory->data) memory->backend->release(memory->index, memory->data);
+  *memory = (xattn_memory){0};
+}
+
+xattn_status xattn_same_device(xattn_handle *handle, const char *name,
+                               const xattn_memory *memory) {
+  if (memory->backend == handle->backend && memory->index == handle->index) return XATTN_OK;
+  return xattn_fail(&handle->error, XATTN_ERROR_ARGUMENT,
+                    "%s: lives on %s device %d, the handle is on %s device %d", name,
+                    memory->backend->name, memory->index, handle->backend->name, handle->index);
+}
+
+xattn_status xattn_workspace(xattn_handle *handle, int64_t bytes) {
+  if ((uint64_t)bytes <= handle->stats.workspace_bytes) return XATTN_OK;
+  xattn_memory larger;
+  xattn_status status = xattn_memory_new(handle, (size_t)bytes, &larger);
+  if (status) return status;
+  xattn_memory_free(&handle->workspace);
+  handle->workspace = larger;
+  handle->stats.workspace_bytes = (uint64_t)bytes;
+  return XATTN_OK;
+}

@@ -1,0 +1,32 @@
+/* Runs every suite. Check forks each test, so that a crash fails one test, not the run. */
+#include <check.h>
+#include <stdlib.h>
+
+Suite *suite_api(void);
+Suite *suite_attention(void);
+Suite *suite_cases(void);
+Suite *suite_convert(void);
+Suite *suite_errors(void);
+Suite *suite_exact(void);
+Suite *suite_files(void);
+Suite *suite_gemm(void);
+Suite *suite_layer(void);
+Suite *suite_load(void);
+Suite *suite_plan(void);
+Suite *suite_softmax(void);
+Suite *suite_steady(void);
+
+int main(void) {
+  Suite *(*const suites[])(void) = {
+      suite_api,   suite_errors, suite_plan,      suite_convert, suite_files,
+      suite_load,  suite_gemm,   suite_softmax,   suite_exact,   suite_attention,
+      suite_layer, suite_steady, suite_cases,
+  };
+  SRunner *runner = srunner_create(NULL);
+  for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
+    srunner_add_suite(runner, suites[i]());
+  srunner_run_all(runner, CK_ENV);
+  int failed = srunner_ntests_failed(runner);
+  srunner_free(runner);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

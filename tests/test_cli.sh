@@ -1,0 +1,431 @@
+#!/bin/bash
+# Tests of the program xattn: exit codes, messages, what is on disk after a failure, JSON.
+# usage: tests/test_cli.sh build/xattn build/make-inputs      (from the root of the source tree)
+set -eu
+export LC_ALL=C
+# A build with the address sanitizer shall refuse what is too large as malloc does.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:allocator_may_return_null=1"
+
+if [ $# -ne 2 ]; then
+  echo "usage: $0 XATTN MAKE-INPUTS" >&2
+  exit 2
+fi
+xattn=$(realpath "$1")
+make_inputs=$(realpath "$2")
+for program in "$xattn" "$make_inputs"; do
+  if [ ! -x "$program" ]; then
+    echo "$0: $program: no such program" >&2
+    exit 2
+  fi
+done
+root=$(realpath "$(dirname "$0")/..")
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0
+failed=0
+
+# ------------------------------------------------------------------ checking
+
+# verdict NAME STATUS: counts a check and shows the last command's output if it failed.
+verdict() {
+  if [ "$2" -eq 0 ]; then
+    passed=$((passed + 1))
+    return
+  fi
+  failed=$((failed + 1))
+  echo "FAILED: $1"
+  sed 's/^/  stdout: /' "$tmp/stdout" | head -n 20
+  sed 's/^/  stderr: /' "$tmp/stderr" | head -n 20
+}
+
+# holds NAME COMMAND...: the command must succeed.
+holds() {
+  local name=$1 status=0
+  shift
+  "$@" || status=1
+  verdict "$name" "$status"
+}
+
+# exits CODE NAME ARGUMENT...: runs xattn, whose exit code must be CODE.
+exits() {
+  local code=$1 name=$2 status=0
+  shift 2
+  "$xattn" "$@" >"$tmp/stdout" 2>"$tmp/stderr" || status=$?
+  [ "$status" -eq "$code" ] || echo "exit code $status, expected $code" >>"$tmp/stderr"
+  holds "$name: exit code $code" [ "$status" -eq "$code" ]
+}
+
+# says NAME PATTERN: the one or more lines on stderr match.
+says() {
+  holds "$1: says $2" grep -Eq -- "$2" "$tmp/stderr"
+}
+
+prints() {
+  holds "$1: prints $2" grep -Eq -- "$2" "$tmp/stdout"
+}
+
+is_empty() {
+  [ ! -s "$1" ]
+}
+
+json_on_stdout() {
+  if command -v python3 >/dev/null; then
+    python3 -m json.tool <"$tmp/stdout" >/dev/null
+  else
+    grep -Eq '^\{.*' "$tmp/stdout" && tail -n 1 "$tmp/stdout" | grep -Eq '\}$'
+  fi
+}
+
+# ------------------------------------------------------------------ making files
+
+# le BYTES NUMBER: the number in little-endian.
+le() {
+  local i n=$2
+  for ((i = 0; i < $1; i++)); do
+    # shellcheck disable=SC2059 # the format is the byte
+    printf "\\x$(printf %02x $((n & 255)))"
+    n=$((n >> 8))
+  done
+}
+
+# npy DESCR SHAPE DATA: an .npy file on stdout; DATA is a format of printf.
+npy() {
+  local header="{'descr': '$1', 'fortran_order': False, 'shape': ($2), }" length=118
+  printf '\x93NUMPY\x01\x00'
+  le 2 $length
+  printf "%-$((length - 1))s\n" "$header"
+  # shellcheck disable=SC2059
+  printf "$3"
+}
+
+# npy_zeros DESCR SHAPE BYTES
+npy_zeros() {
+  npy "$1" "$2" ''
+  head -c "$3" /dev/zero
+}
+
+# safetensors HEADER DATA: the same for a .safetensors file.
+safetensors() {
+  le 8 ${#1}
+  printf '%s' "$1"
+  # shellcheck disable=SC2059
+  printf "$2"
+}
+
+zero='\x00\x00\x00\x00'
+one='\x00\x00\x80\x3f'
+two='\x00\x00\x00\x40'
+three='\x00\x00\x40\x40'
+
+cd "$tmp"
+: >stdout
+: >stderr
+
+# All queries score all keys 0, so the result is the mean of the values 2·y: 4 for y = 1, 3.
+layer='"P.query.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},'
+layer+='"P.key.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[4,8]},'
+layer+='"P.value.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}'
+mkdir work
+cd work
+safetensors "{${layer//P./}}" "$zero$zero$two" >w.safetensors
+second=${layer//P./b.}
+second=${second//\[8,12\]/[20,24]}
+second=${second//\[4,8\]/[16,20]}
+second=${second//\[0,4\]/[12,16]}
+safetensors "{${layer//P./a.},$second}" "$zero$zero$two$zero$zero$three" >two.safetensors
+npy '<f4' '1, 2, 1' "$one$one" >x.npy
+npy '<f4' '1, 2, 1' "$one$three" >y.npy
+npy '<f4' '2, 1' "$one$one" >x2.npy
+npy '<f4' '2, 1' "$one$three" >y2.npy
+npy '<f2' '1, 2, 1' '\x00\x3c\x00\x42' >half.npy
+npy '<f8' '1, 2, 1' '\x00\x00\x00\x00\x00\x00\xf0\x3f\x00\x00\x00\x00\x00\x00\x08\x40' >double.npy
+npy '<i4' '1,' '\x01\x00\x00\x00' >short.npy
+npy '<i8' '1,' '\x01\x00\x00\x00\x00\x00\x00\x00' >short64.npy
+npy '<i4' '1,' '\x29\x00\x00\x00' >long.npy
+npy '<i8' '1,' '\x00\x00\x00\x00\x01\x00\x00\x00' >huge.npy
+npy '<i4' '3,' '\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00' >three.npy
+npy '<i2' '1,' '\x01\x00' >narrow.npy
+npy_zeros '<f4' '1, 2, 37' 296 >wide.npy
+npy_zeros '<f4' '3, 2, 1' 24 >batch3.npy
+npy_zeros '<f4' '2,' 8 >rank1.npy
+npy_zeros '<i4' '1, 2, 1' 8 >integers.npy
+head -c 130 x.npy >cut.npy
+head -c 60 w.safetensors >cut.safetensors
+printf 'no array at all, but long enough to hold a header of sixty-four bytes' >text.npy
+
+# run WORDS...: a correct run, where later options override.
+run=(run --weights w.safetensors --query x.npy --context y.npy --out o.npy)
+
+# The last value of o.npy, as hexadecimal digits.
+last_value() {
+  tail -c 4 o.npy | od -An -tx4 | tr -d ' \n'
+}
+gives() {
+  holds "$1: result $2" [ "$(last_value)" = "$2" ]
+}
+
+# ------------------------------------------------------------------ usage
+
+for arguments in --help help -h 'help run' 'help info' 'help bench' 'run --help' 'info --help' \
+  'bench --help' 'run -h'; do
+  # shellcheck disable=SC2086 # words are meant
+  exits 0 "$arguments" $arguments
+  prints "$arguments" '^usage: xattn '
+  holds "$arguments: quiet" is_empty "$tmp/stderr"
+done
+exits 0 'help wins' run --help --no-such-thing
+exits 0 version --version
+prints version '^xattn [0-9]+\.[0-9]+\.[0-9]+$'
+exits 2 'no command'
+says 'no command' '^usage: xattn '
+exits 2 'unknown command' dance
+says 'unknown command' '^xattn: dance: no such command'
+exits 2 'help of unknown command' help dance
+exits 2 'unknown option' run --dance
+says 'unknown option' '^xattn run: --dance: no such option'
+exits 2 'unknown letter' info -x w.safetensors
+says 'unknown letter' '^xattn info: -x: no such option'
+exits 2 'missing value' run --weights
+says 'missing value' '^xattn run: --weights: needs a value'
+exits 2 'value too many' run --json=yes
+says 'value too many' "^xattn run: --json: takes no value, got 'yes'"
+exits 2 'operand too many' "${run[@]}" more
+says 'operand too many' '^xattn run: more: one argument too many'
+for option in weights query context out; do
+  words=()
+  for ((i = 1; i < ${#run[@]}; i += 2)); do
+    [ "${run[i]}" = "--$option" ] || words+=("${run[i]}" "${run[i + 1]}")
+  done
+  exits 2 "without --$option" run "${words[@]}"
+  says "without --$option" "^xattn run: --$option: missing"
+done
+for value in '' 0 -1 ' 1' +1 0x10 1.5 1e3 many 99999999999999999999; do
+  exits 2 "repeat '$value'" "${run[@]}" --repeat "$value"
+  says "repeat '$value'" "^xattn run: --repeat: expected an integer from 1 to [0-9]+, got '"
+done
+for value in '' nan inf -1 1s 0x1 1e9; do
+  exits 2 "seconds '$value'" bench --seconds "$value"
+  says "seconds '$value'" "^xattn bench: --seconds: expected a number from 0 to [0-9]+, got '"
+done
+exits 2 'threads' "${run[@]}" --threads -3
+exits 2 'both forms' bench --json --csv
+says 'both forms' '--csv: .*--json'
+exits 2 'info of nothing' info
+says 'info of nothing' '^xattn info: FILE: missing'
+exits 2 'info of two' info w.safetensors x.npy
+exits 2 'device unreadable' "${run[@]}" --device toaster
+says 'device unreadable' '^xattn run: --device: .*toaster'
+exits 1 'device absent' "${run[@]}" --device cuda:99
+says 'device absent' '^xattn run: --device: '
+exits 2 'plan unknown' "${run[@]}" --plan dance
+says 'plan unknown' '^xattn run: --plan: .*dance'
+holds 'usage errors write nothing' [ ! -e o.npy ]
+
+# ------------------------------------------------------------------ run
+
+exits 0 run "${run[@]}"
+gives run 40800000
+prints run '^out +\[1, 2, 1\]  o\.npy$'
+holds 'run: quiet' is_empty "$tmp/stderr"
+rm -f o.npy
+exits 0 'run json' "${run[@]}" --json
+holds 'run json: valid' json_on_stdout
+prints 'run json' '^\{"out_shape":\[1, 2, 1\],"device":"[a-z0-9:]+","plan":"[^"]+","threads":[0-9]+,'
+prints 'run json' '"repeat":1,"ms":\{"median":[0-9.]+,"min":[0-9.]+,"max":[0-9.]+\},"gflop_direct":'
+holds 'run json: one line' [ "$(wc -l <"$tmp/stdout")" -eq 1 ]
+exits 0 repeat "${run[@]}" --device cpu --threads 1 --repeat 3 --json
+prints repeat '"device":"cpu",.*"threads":1,"repeat":3,'
+gives repeat 40800000
+exits 0 'reuse' "${run[@]}" --reuse-context --json
+gives reuse 40800000
+exits 0 'rank 2' "${run[@]}" --query x2.npy --context y2.npy --json
+prints 'rank 2' '"out_shape":\[2, 1\]'
+gives 'rank 2' 40800000
+exits 0 F16 "${run[@]}" --context half.npy
+gives F16 40800000
+exits 0 F64 "${run[@]}" --context double.npy
+gives F64 40800000
+for lengths in short.npy short64.npy; do
+  exits 0 "$lengths" "${run[@]}" --key-lengths $lengths
+  gives "$lengths" 40000000
+  exits 0 "$lengths, reuse" "${run[@]}" --key-lengths $lengths --reuse-context
+  gives "$lengths, reuse" 40000000
+done
+exits 0 'prefix' "${run[@]}" --weights two.safetensors --prefix b
+gives 'prefix' 40c00000
+exits 0 'plan direct' "${run[@]}" --plan direct --json
+prints 'plan direct' '"plan":"direct"'
+
+# ------------------------------------------------------------------ failures of run
+
+# fails CODE NAME PATTERN OPTION...: the old output stays, and nothing new is left beside it.
+fails() {
+  local code=$1 name=$2 pattern=$3 before
+  shift 3
+  printf 'old' >o.npy
+  before=$(ls -A)
+  exits "$code" "$name" "${run[@]}" "$@"
+  says "$name" "$pattern"
+  holds "$name: nothing on stdout" is_empty "$tmp/stdout"
+  holds "$name: output untouched" [ "$(cat o.npy)" = old ]
+  holds "$name: nothing left" [ "$(ls -A)" = "$before" ]
+  rm -f o.npy
+  exits "$code" "$name, no output before" "${run[@]}" "$@"
+  holds "$name: no output" [ ! -e o.npy ]
+}
+
+fails 1 'weights absent' '^xattn run: none\.safetensors: .*No such file' --weights none.safetensors
+fails 1 'query absent' '^xattn run: none\.npy: .*No such file' --query none.npy
+fails 1 'context absent' '^xattn run: none\.npy: .*No such file' --context none.npy
+fails 1 'lengths absent' '^xattn run: none\.npy: .*No such file' --key-lengths none.npy
+fails 1 'weights cut' '^xattn run: cut\.safetensors: .*[0-9]+.*[0-9]+' --weights cut.safetensors
+fails 1 'query cut' '^xattn run: cut\.npy: .*[0-9]+.*[0-9]+' --query cut.npy
+fails 1 'query is text' '^xattn run: text\.npy: ' --query text.npy
+fails 1 'weights are an array' '^xattn run: x\.npy: ' --weights x.npy
+fails 1 'query is a layer' '^xattn run: w\.safetensors: holds 3 tensors, expected 1' \
+  --query w.safetensors
+fails 1 'query is a directory' '^xattn run: \.: ' --query .
+fails 1 'query width' '^xattn run: wide\.npy: .*37.* 1' --query wide.npy
+fails 1 'context width' '^xattn run: wide\.npy: .*37.* 1' --context wide.npy
+fails 1 'context width, reuse' '^xattn run: wide\.npy: .*37.* 1' --context wide.npy --reuse-context
+fails 1 'context batch' '^xattn run: batch3\.npy: .*3' --context batch3.npy
+fails 1 'context rank' '^xattn run: y2\.npy: .*2.*' --context y2.npy
+fails 1 'query rank' '^xattn run: rank1\.npy: rank is 1, shape \[2\]; expected rank 2 or 3' \
+  --query rank1.npy
+fails 1 'query dtype' '^xattn run: integers\.npy: dtype is I32, expected F32' --query integers.npy
+fails 1 'context dtype' '^xattn run: integers\.npy: dtype is I32, expected F32' \
+  --context integers.npy
+fails 1 'lengths dtype' '^xattn run: narrow\.npy: dtype is I16, expected I32 or I64' \
+  --key-lengths narrow.npy
+fails 1 'lengths rank' '^xattn run: x\.npy: rank is 3, .*expected rank 1' --key-lengths x.npy
+fails 1 'lengths count' '^xattn run: three\.npy: .*3.*1' --key-lengths three.npy
+fails 1 'length above Nk' '^xattn run: long\.npy: .*41.*2' --key-lengths long.npy
+fails 1 'length above Nk, reuse' '^xattn run: long\.npy: .*41.*2' --key-lengths long.npy \
+  --reuse-context
+fails 1 'length above I32' '^xattn run: huge\.npy: length 0 is 4294967296, expected 0 to ' \
+  --key-lengths huge.npy
+fails 1 'heads' '^xattn run: w\.safetensors: .*7.*1|^xattn run: w\.safetensors: .*1.*7' --heads 7
+fails 1 'prefix absent' '^xattn run: w\.safetensors: .*nowhere' --prefix nowhere
+fails 1 'two layers' '^xattn run: two\.safetensors: ' --weights two.safetensors
+
+exits 1 'out in no directory' "${run[@]}" --out none/o.npy
+says 'out in no directory' '^xattn run: none/o\.npy: .*No such file'
+exits 1 'out is a directory' "${run[@]}" --out .
+says 'out is a directory' '^xattn run: \.: is a directory'
+ln y.npy link.npy
+sum=$(cksum x.npy y.npy w.safetensors short.npy)
+for out in x.npy ./x.npy link.npy w.safetensors short.npy; do
+  exits 2 "out is an input, $out" "${run[@]}" --key-lengths short.npy --out $out
+  says "out is an input, $out" "^xattn run: --out: '$out' is the input file '"
+done
+holds 'inputs untouched' [ "$(cksum x.npy y.npy w.safetensors short.npy)" = "$sum" ]
+
+if [ -w /dev/full ]; then
+  status=0
+  "$xattn" info w.safetensors >/dev/full 2>"$tmp/stderr" || status=$?
+  holds 'full disk: exit code' [ $status -eq 1 ]
+  says 'full disk' '^xattn info: stdout: '
+fi
+
+# ------------------------------------------------------------------ info
+
+exits 0 info info two.safetensors
+prints info '^a\.query\.weight +\[1, 1\] +F32 +1$'
+prints info '^total +6  24 bytes$'
+prints info '^b +article +1 +1 +1 +1 +- +no$'
+exits 0 'info json' info --json two.safetensors
+holds 'info json: valid' json_on_stdout
+prints 'info json' '"prefix":"b","style":"article","query_dim":1,'
+exits 0 'info of an array' info wide.npy
+prints 'info of an array' '^- +\[1, 2, 37\] +F32 +74$'
+exits 0 'info of an array, json' info wide.npy --json
+holds 'info of an array, json: valid' json_on_stdout
+exits 1 'info of a cut file' info cut.safetensors
+says 'info of a cut file' '^xattn info: cut\.safetensors: '
+exits 1 'info of no file' info none
+says 'info of no file' '^xattn info: none: .*No such file'
+
+# Names are untrusted: a terminal must not see an escape character, nor JSON a bare quote.
+safetensors '{"a\u001b[31m\"\\\u202eb":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' "$one" \
+  >evil.safetensors
+exits 0 'evil name' info evil.safetensors
+prints 'evil name' '^a\\u\{1b\}\[31m"\\\\u\{202e\}b +\[1\]'
+holds 'evil name: no escape' bash -c "! grep -q \$'\\x1b' '$tmp/stdout'"
+exits 0 'evil name, json' info --json evil.safetensors
+holds 'evil name, json: valid' json_on_stdout
+prints 'evil name, json' '"a\\u001b\[31m\\"\\\\\\u202eb"'
+exits 1 'evil file name' info $'no\x1b[31msuch'
+says 'evil file name' 'no\\u\{1b\}\[31msuch'
+
+# ------------------------------------------------------------------ bench
+
+printf '# comment\n\nsmall 1 2 3 4 5 2 3 4 # more\r\nbare\t2 3 4 5 6 1 7\n' >cases.txt
+exits 0 bench bench --cases cases.txt --seconds 0
+prints bench '^cpu +.*cores$'
+prints bench '^small +[^ ]+ +5 .* 0$'
+prints bench '^bare +[^ ]+ +5 .* 0$'
+exits 0 'bench json' bench --cases cases.txt --seconds 0.01 --json --threads 1
+holds 'bench json: valid' json_on_stdout
+prints 'bench json' '"case":"small","plan":"[^"]+","runs":[0-9]+,"ms":\{"median":'
+exits 0 'bench csv' bench --cases cases.txt --seconds 0 --csv --reuse-context
+prints 'bench csv' '^case,plan,runs,ms_median,ms_min,ms_p99,gflops_done,gflops_direct,allocations$'
+prints 'bench csv' '^bare,[^,]+,5,.*,0$'
+exits 0 'bench only' bench --cases cases.txt --seconds 0 --csv --only bare
+holds 'bench only: one row' [ "$(grep -c '^[^#]' "$tmp/stdout")" -eq 2 ]
+exits 1 'bench only unknown' bench --cases cases.txt --only medium
+says 'bench only unknown' "^xattn bench: --only: 'medium' is none of the 2 cases in 'cases.txt'"
+exits 1 'cases absent' bench --cases none.txt
+says 'cases absent' '^xattn bench: none\.txt: No such file'
+exits 1 'cases are a directory' bench --cases .
+says 'cases are a directory' '^xattn bench: \.: '
+exits 1 'bench plan' bench --cases cases.txt --plan dance
+says 'bench plan' '^xattn bench: cases\.txt:3: case small: .*dance'
+
+# bad TEXT PATTERN: a case table that must be refused.
+bad() {
+  # shellcheck disable=SC2059 # escapes are meant
+  printf "$1" >bad.txt
+  exits 1 "cases '$1'" bench --cases bad.txt
+  says "cases '$1'" "^xattn bench: bad\\.txt$2"
+}
+bad '' ': holds no case, expected at least 1'
+bad '# nothing\n' ': holds no case, expected at least 1'
+bad 'a 1 2 3 4 5 6\n' ':1: Dh is missing'
+bad '\na\n' ':2: B is missing'
+bad 'a 1 2 3 4 5 6 7 8 9\n' ":1: '9' is one field too many"
+bad 'a 1 2 0 4 5 6 7\n' ":1: Nk is '0', expected an integer from 1 to "
+bad 'a 1 -2 3 4 5 6 7\n' ":1: Nq is '-2', expected an integer from 1 to "
+bad 'a 1 2 3 4 5 6 7 -1\n' ":1: Do is '-1', expected an integer from 0 to "
+bad 'a 1 2 3 4 5 6 7x\n' ":1: Dh is '7x', expected an integer from 1 to "
+bad 'a 1 2 3 99999999999999999999 5 6 7\n' ":1: Dq is '99999999999999999999', expected"
+bad 'a 1 2 3 4 5 6 7\na 1 2 3 4 5 6 7\n' ":2: name 'a' is taken by line 1"
+bad 'a,b 1 2 3 4 5 6 7\n' ":1: name 'a,b': expected "
+bad 'a 1 2 3 4 5 6 7\0\n' ':1: contains a zero byte'
+exits 1 'case too large' bench --device cpu --seconds 0 --cases \
+  <(echo 'vast 1048576 1048576 1048576 1048576 1048576 1 1')
+says 'case too large' ':1: case vast: '
+
+# The table that comes with the program.
+grep -Ev '^ *(#|$)' "$root/bench/shapes/cases.txt" | awk 'NF < 8 || NF > 9 { exit 1 }' ||
+  verdict 'cases.txt: fields' 1
+exits 0 'cases.txt' bench --cases "$root/bench/shapes/cases.txt" --only mt --seconds 0 --json
+prints 'cases.txt' '"case":"mt"'
+
+# ------------------------------------------------------------------ the article's size
+
+mkdir big
+"$make_inputs" big
+exits 0 'article' run --weights big/weights.safetensors --query big/x.npy --context big/y.npy \
+  --out big/o.npy --repeat 2 --json
+holds 'article: valid' json_on_stdout
+prints 'article' '"out_shape":\[1, 1024, 1024\]'
+size=$(stat -c %s big/o.npy)
+holds 'article: size of the output' \
+  [ $((size - 1024 * 1024 * 4)) -ge 64 -a $((size - 1024 * 1024 * 4)) -le 128 ]
+exits 1 'article, swapped' run --weights big/weights.safetensors --query big/y.npy \
+  --context big/x.npy --out big/p.npy
+says 'article, swapped' '^xattn run: big/y\.npy: .*1024.*512'
+holds 'article, swapped: no output' [ ! -e big/p.npy ]
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,18 @@
+# How to compile against and link each BLAS. Nothing outside src/cpu/blas.c sees the difference.
+LIBDIR := /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)
+INCDIR := /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+
+ifeq ($(BLAS),openblas)
+BLAS_FLAGS := -I$(INCDIR)/openblas-openmp
+BLAS_LIBS := -L$(LIBDIR)/openblas-openmp -Wl,-rpath,$(LIBDIR)/openblas-openmp -lopenblas
+else ifeq ($(BLAS),blis)
+BLAS_FLAGS := -DXATTN_BLAS_BLIS -I$(INCDIR)/blis-openmp -isystem $(INCDIR)
+BLAS_LIBS := -L$(LIBDIR)/blis-openmp -Wl,-rpath,$(LIBDIR)/blis-openmp -lblis
+else ifeq ($(BLAS),mkl)
+# Debian's libmkl-dev (non-free), or MKLROOT.
+MKLROOT ?= /usr
+BLAS_FLAGS := -DXATTN_BLAS_MKL -isystem $(firstword $(wildcard $(MKLROOT)/include/mkl $(MKLROOT)/include))
+BLAS_LIBS := -L$(MKLROOT)/lib -Wl,-rpath,$(MKLROOT)/lib -lmkl_intel_lp64 -lmkl_gnu_thread -lmkl_core
+else
+$(error BLAS is "$(BLAS)"; it must be openblas, blis or mkl)
+endif
