@@ -10,6 +10,9 @@ BUILD ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 
+# One short line a file; V=1 shows the commands.
+say = $(if $(V),,@echo "  $(1)  $(2)"; )
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -73,49 +76,49 @@ FORCE:
 $(BUILD)/src/cpu/%.o: EXTRA = $(BLAS_FLAGS)
 $(BUILD)/src/%.o: src/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(COMPILE) $(LIB_FLAGS) $(EXTRA) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(COMPILE) $(LIB_FLAGS) $(EXTRA) -MMD -MP -c $< -o $@
 
 define kernel_rule
 $(BUILD)/src/cpu/%.$(1).o: src/cpu/%.c $(BUILD)/.flags
 	@mkdir -p $$(@D)
-	$$(COMPILE) $$(LIB_FLAGS) -O3 -ffp-contract=fast $$(KERNEL_$(1)) -DXATTN_ISA=$(1) -MMD -MP -c $$< -o $$@
+	$$(call say,CC,$$@)$$(COMPILE) $$(LIB_FLAGS) -O3 -ffp-contract=fast $$(KERNEL_$(1)) -DXATTN_ISA=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call kernel_rule,$(isa))))
 
 $(BUILD)/apps/%.o: apps/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(COMPILE) -MMD -MP -c $< -o $@
 
 $(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(COMPILE) -iquote src -iquote tests -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(COMPILE) -iquote src -iquote tests -MMD -MP -c $< -o $@
 
 $(BUILD)/examples/%.o: examples/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(COMPILE) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(COMPILE) -MMD -MP -c $< -o $@
 
 $(LIB_A): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)$(AR) rcs $@ $^
 
 $(LIB_SO): $(LIB_OBJ)
-	$(CC) -shared -Wl,-soname,libxattn.so.$(MAJOR) -Wl,-z,defs -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+	$(call say,LINK,$@)$(CC) -shared -Wl,-soname,libxattn.so.$(MAJOR) -Wl,-z,defs -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
 $(BUILD)/libxattn.so: $(LIB_SO)
-	ln -sf $(notdir $<) $(BUILD)/libxattn.so.$(MAJOR)
-	ln -sf $(notdir $<) $@
+	@ln -sf $(notdir $<) $(BUILD)/libxattn.so.$(MAJOR)
+	@ln -sf $(notdir $<) $@
 
 $(PROGRAM): $(APP_OBJ) $(LIB_A)
-	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
 $(BUILD)/make-inputs: $(BUILD)/tests/make_inputs.o $(BUILD)/tests/support_files.o $(LIB_A)
-	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
 $(BUILD)/check-result: $(BUILD)/tests/check_result.o $(BUILD)/tests/oracle.o $(LIB_A)
-	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
 $(BUILD)/example-%: $(BUILD)/examples/%.o $(LIB_A)
-	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
 # ---- the demonstration: the article's example on real files, checked against the oracle
 .PHONY: demo
@@ -126,13 +129,15 @@ demo: all $(BUILD)/make-inputs $(BUILD)/check-result
 CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
 $(TEST_OBJ): | $(BUILD)/.setup-test
 $(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
-	$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
+	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
 
 .PHONY: test unit-test
-test: all $(BUILD)/make-inputs unit-test $(BUILD)/example-simple
-	XATTN_EXAMPLE_DIR=$(BUILD)/inputs tools/test_examples.sh $(BUILD)
+test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse unit-test
+	$(BUILD)/make-inputs $(BUILD)/tests
+	$(BUILD)/example-simple $(BUILD)/tests/weights.safetensors
+	$(BUILD)/example-reuse
+	tests/test_install.sh $(MAKE) $(BUILD)
 	tests/test_cli.sh $(PROGRAM) $(BUILD)/make-inputs
-	tests/test_install.sh
 unit-test: $(BUILD)/tests/run
 	$(BUILD)/tests/run
 

@@ -144,84 +144,105 @@ void oracle_layer_row(const xattn_layer_weights *w, const xattn_tensor *x, const
   free(pushed);
 }
 
-struct plain {
-  const xattn_layer_weights *weights;
-  int64_t item, length;
-  float *k, *v; /* [length, rows of the weight] */
-};
-
 static float *floats(int64_t count) {
   float *memory = calloc((size_t)(count > 0 ? count : 1), sizeof *memory);
   if (!memory) abort();
   return memory;
 }
 
-/* Σ a·b in float32, in eight partial sums, as any vectorised code would: the yardstick must not be
- * made generous by summing thousands of terms one after another. */
-static float dot(const float *a, const float *b, int64_t n) {
-  float lane[8] = {0};
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8)
-    for (int l = 0; l < 8; l++) lane[l] += a[i + l] * b[i + l];
-  for (; i < n; i++) lane[0] += a[i] * b[i];
-  return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+/* A weight as [in, out], so that project's inner loop runs over the outputs. */
+typedef struct linear {
+  int64_t in, out;
+  float *weight;
+  const xattn_tensor *bias;
+} linear;
+
+static linear linear_new(const xattn_tensor *weight, const xattn_tensor *bias) {
+  if (!weight) return (linear){0};
+  linear l = {weight->shape[1], weight->shape[0], NULL, bias};
+  l.weight = floats(l.in * l.out);
+  for (int64_t o = 0; o < l.out; o++)
+    for (int64_t c = 0; c < l.in; c++) l.weight[c * l.out + o] = (float)at2(weight, o, c);
+  return l;
 }
 
-/* out = in·Wᵀ + bias, with a dense W. */
-static void project(const xattn_tensor *w, const xattn_tensor *bias, const float *in, float *out) {
-  for (int64_t o = 0; o < w->shape[0]; o++)
-    out[o] = dot(in, (const float *)w->data + o * w->shape[1], w->shape[1]) +
-             (float)bias_at(bias, o);
+/* out[o] = Σ in[c]·W[o, c] + bias[o], each sum in order, in float32. */
+static void project(const linear *l, const float *in, float *out) {
+  for (int64_t o = 0; o < l->out; o++) out[o] = 0.0F;
+  for (int64_t c = 0; c < l->in; c++)
+    for (int64_t o = 0; o < l->out; o++) out[o] += in[c] * l->weight[c * l->out + o];
+  for (int64_t o = 0; o < l->out; o++) out[o] += (float)bias_at(l->bias, o);
 }
+
+struct plain {
+  widths n;
+  int64_t item, length;
+  linear query, out;
+  float *k, *v; /* [length, rows of the weight] */
+  int64_t k_width, v_width;
+};
 
 plain *plain_new(const xattn_layer_weights *weights, const xattn_tensor *y, int64_t item,
                  int64_t length) {
   plain *p = malloc(sizeof *p);
   if (!p) abort();
-  int64_t k_width = weights->key_weight->shape[0], v_width = weights->value_weight->shape[0];
-  int64_t context_dim = weights->key_weight->shape[1];
-  *p = (plain){weights, item, length, floats(length * k_width), floats(length * v_width)};
+  linear key = linear_new(weights->key_weight, weights->key_bias);
+  linear value = linear_new(weights->value_weight, weights->value_bias);
+  *p = (plain){.n = widths_of(weights),
+               .item = item,
+               .length = length,
+               .query = linear_new(weights->query_weight, weights->query_bias),
+               .out = linear_new(weights->out_weight, weights->out_bias),
+               .k = floats(length * key.out),
+               .v = floats(length * value.out),
+               .k_width = key.out,
+               .v_width = value.out};
 #pragma omp parallel for schedule(static)
   for (int64_t j = 0; j < length; j++) {
-    float *row = floats(context_dim);
-    for (int64_t c = 0; c < context_dim; c++) row[c] = (float)at3(y, item, j, c);
-    project(weights->key_weight, weights->key_bias, row, p->k + j * k_width);
-    project(weights->value_weight, weights->value_bias, row, p->v + j * v_width);
+    float *row = floats(key.in);
+    for (int64_t c = 0; c < key.in; c++) row[c] = (float)at3(y, item, j, c);
+    project(&key, row, p->k + j * key.out);
+    project(&value, row, p->v + j * value.out);
     free(row);
   }
+  free(key.weight);
+  free(value.weight);
   return p;
 }
 
 void plain_free(plain *p) {
+  free(p->query.weight);
+  free(p->out.weight);
   free(p->k);
   free(p->v);
   free(p);
 }
 
 void plain_row(const plain *p, const xattn_tensor *x, int64_t row, float *out) {
-  const xattn_layer_weights *w = p->weights;
-  widths n = widths_of(w);
-  int64_t query_dim = w->query_weight->shape[1];
-  int64_t k_width = w->key_weight->shape[0], v_width = w->value_weight->shape[0];
-  float *in = floats(query_dim), *q = floats(w->query_weight->shape[0]);
+  widths n = p->n;
+  float *in = floats(p->query.in), *q = floats(p->query.out);
   float *s = floats(p->length), *joined = floats(n.heads * n.value_dim);
-  for (int64_t c = 0; c < query_dim; c++) in[c] = (float)at3(x, p->item, row, c);
-  project(w->query_weight, w->query_bias, in, q);
+  for (int64_t c = 0; c < p->query.in; c++) in[c] = (float)at3(x, p->item, row, c);
+  project(&p->query, in, q);
   for (int64_t h = 0; h < n.heads; h++) {
     int64_t g = h / n.in_group;
     float largest = -INFINITY, sum = 0.0F;
     for (int64_t j = 0; j < p->length; j++) {
-      s[j] = dot(q + h * n.head_dim, p->k + j * k_width + g * n.head_dim, n.head_dim);
+      for (int64_t d = 0; d < n.head_dim; d++)
+        s[j] += q[h * n.head_dim + d] * p->k[j * p->k_width + g * n.head_dim + d];
       s[j] *= (float)n.scale;
       largest = fmaxf(largest, s[j]);
     }
     for (int64_t j = 0; j < p->length; j++) sum += s[j] = expf(s[j] - largest);
-    for (int64_t j = 0; j < p->length; j++)
+    for (int64_t j = 0; j < p->length; j++) {
       for (int64_t d = 0; d < n.value_dim; d++)
-        joined[h * n.value_dim + d] += s[j] / sum * p->v[j * v_width + g * n.value_dim + d];
+        joined[h * n.value_dim + d] +=
+            s[j] / sum * p->v[j * p->v_width + g * n.value_dim + d];
+      s[j] = 0.0F;
+    }
   }
-  if (w->out_weight)
-    project(w->out_weight, w->out_bias, joined, out);
+  if (p->out.weight)
+    project(&p->out, joined, out);
   else
     for (int64_t i = 0; i < n.heads * n.value_dim; i++) out[i] = joined[i];
   free(joined);

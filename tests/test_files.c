@@ -717,13 +717,18 @@ START_TEST(test_write_that_fails) {
   static float large[100000];
   xattn_tensor t = XATTN_TENSOR(large, XATTN_F32, 100000);
   write_bytes(path, "before", 6);
-  signal(SIGXFSZ, SIG_IGN);
-  struct rlimit limit = {4096, 4096};
+  struct rlimit before, limit;
+  ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+  limit = before;
+  limit.rlim_cur = 4096;
+  void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
   ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
   for (int64_t stride = 1; stride >= 0; stride--) {
     t.strides[0] = stride;
     assert_error(xattn_npy_write(path, &t), XATTN_ERROR_IO, "cannot write it: File too large");
   }
+  ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+  (void)signal(SIGXFSZ, handler);
   ck_assert_int_eq(files_in_directory(), 1);
   struct stat about;
   ck_assert_int_eq(stat(path, &about), 0);

@@ -1,0 +1,101 @@
+# What is done with a build: checks, longer tests, benchmarks, installation.
+
+# ---- make check: format, layers, static analysis
+SOURCES = $(wildcard include/*.h src/*.[ch] src/*/*.[ch] apps/*.[ch] tests/*.[ch] examples/*.c)
+LINTED = $(wildcard src/*.c src/io/*.c src/cpu/*.c apps/*.c)
+LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src $(BLAS_FLAGS) -DXATTN_LANES=4 -DXATTN_ISA=base
+
+.PHONY: check check-format check-layers check-tidy check-cppcheck check-shell check-man
+check: $(SETUP) $(BUILD)/.setup-check check-format check-layers check-shell check-man check-cppcheck check-tidy
+	@echo "check: fine"
+check-format:
+	clang-format --dry-run -Werror $(SOURCES)
+check-layers:
+	tools/check_layers.sh
+check-shell:
+	shellcheck tools/*.sh tests/*.sh tests/*/run.sh bench/peers/run.sh .ci/run
+check-man:
+	test -z "$$(groff -man -mdoc -ww -Tutf8 docs/xattn.1 2>&1 >/dev/null)"
+check-cppcheck:
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -Iinclude -Isrc \
+	  --enable=warning,portability,performance --suppress=missingIncludeSystem \
+	  -DXATTN_LANES=4 -DXATTN_ISA=base src apps
+# One file at a time, two at once; the flags stand in .clang-tidy.
+check-tidy:
+	printf '%s\n' $(LINTED) | xargs -P 2 -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- $(LINT_FLAGS)
+
+.PHONY: format
+format:
+	clang-format -i $(SOURCES)
+
+# ---- longer tests
+SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+.PHONY: test-asan test-valgrind test-long test-isa test-blis fuzz
+test-asan:
+	OMP_NUM_THREADS=2 ASAN_OPTIONS=allocator_may_return_null=1 \
+	  $(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g $(SANITIZERS)" all $(BUILD)-asan/make-inputs unit-test
+	tests/test_cli.sh $(BUILD)-asan/xattn $(BUILD)-asan/make-inputs
+
+# Valgrind runs one thread at a time: the suites that only take long there are left out, and forks are
+# followed by Check's no-fork mode instead.
+test-valgrind: $(BUILD)/tests/run $(BUILD)/.setup-asan
+	for suite in api errors plan files statedict load exact steady; do \
+	  CK_FORK=no CK_RUN_SUITE=$$suite OMP_NUM_THREADS=2 valgrind -q --error-exitcode=1 \
+	    --leak-check=full --errors-for-leak-kinds=definite --suppressions=tests/valgrind.supp \
+	    $(BUILD)/tests/run || exit 1; done
+
+# The suites that touch kernels, once per instruction set of this processor.
+test-isa: $(BUILD)/tests/run
+	for isa in $(ISAS); do \
+	  XATTN_CPU_ISA=$$isa CK_RUN_SUITE=exact $(BUILD)/tests/run >$(BUILD)/isa.log 2>&1 || \
+	    { grep -q 'is not available here' $(BUILD)/isa.log && { echo "$$isa: not on this processor"; continue; }; \
+	      cat $(BUILD)/isa.log; exit 1; }; \
+	  for suite in attention layer; do XATTN_CPU_ISA=$$isa CK_RUN_SUITE=$$suite $(BUILD)/tests/run || exit 1; done; \
+	done
+
+test-blis:
+	$(MAKE) BLAS=blis BUILD=$(BUILD)-blis all unit-test
+
+fuzz: $(BUILD)/.setup-fuzz
+	tools/fuzz.sh $(BUILD) $(or $(SECONDS),60)
+
+test-long: test test-asan test-valgrind test-isa test-blis fuzz
+	XATTN_TEST_LONG=1 CK_RUN_SUITE=cases $(BUILD)/tests/run
+
+# ---- comparisons with other programs, in Python environments below build/
+.PHONY: test-real test-torch peers
+test-real: all $(BUILD)/.setup-python
+	tests/real/run.sh --program $(PROGRAM)
+test-torch: all $(BUILD)/.setup-python
+	tests/torch/run.sh --program $(PROGRAM)
+peers: all $(BUILD)/.setup-python
+	bench/peers/run.sh --library $(BUILD)/libxattn.so $(PEERS)
+
+.PHONY: bench
+bench: all
+	$(PROGRAM) bench --cases bench/shapes/cases.txt
+
+# ---- installation
+ROOT = $(DESTDIR)$(PREFIX)
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' -e 's|@LIBS@|$(LIBS)|'
+.PHONY: install uninstall clean
+install: all
+	install -d $(ROOT)/include $(ROOT)/lib/pkgconfig $(ROOT)/lib/cmake/xattn $(ROOT)/bin $(ROOT)/share/man/man1
+	install -m 644 include/xattn.h $(ROOT)/include/
+	install -m 644 $(LIB_A) $(ROOT)/lib/
+	install -m 755 $(LIB_SO) $(ROOT)/lib/
+	ln -sf libxattn.so.$(VERSION) $(ROOT)/lib/libxattn.so.$(MAJOR)
+	ln -sf libxattn.so.$(VERSION) $(ROOT)/lib/libxattn.so
+	install -m 755 $(PROGRAM) $(ROOT)/bin/
+	install -m 644 docs/xattn.1 $(ROOT)/share/man/man1/
+	$(FILL) packaging/xattn.pc.in >$(ROOT)/lib/pkgconfig/xattn.pc
+	$(FILL) packaging/xattnConfig.cmake.in >$(ROOT)/lib/cmake/xattn/xattnConfig.cmake
+	$(FILL) packaging/xattnConfigVersion.cmake.in >$(ROOT)/lib/cmake/xattn/xattnConfigVersion.cmake
+
+uninstall:
+	rm -f $(ROOT)/include/xattn.h $(ROOT)/lib/libxattn.a $(ROOT)/lib/libxattn.so* $(ROOT)/bin/xattn \
+	  $(ROOT)/share/man/man1/xattn.1 $(ROOT)/lib/pkgconfig/xattn.pc
+	rm -rf $(ROOT)/lib/cmake/xattn
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-blis
