@@ -16,6 +16,7 @@ say = $(if $(V),,@echo "  $(1)  $(2)"; )
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 
 version = $(shell sed -n 's/^.define XATTN_VERSION_$(1) //p' include/xattn.h)
 MAJOR := $(call version,MAJOR)

@@ -51,7 +51,7 @@ static int check_out_path(const run_arguments *arguments) {
   const char *inputs[] = {arguments->weights, arguments->query, arguments->context,
                           arguments->key_lengths};
   struct stat out, in;
-  if (stat(arguments->out, &out) != 0) return EXIT_FINE;
+  if (!arguments->out || stat(arguments->out, &out) != 0) return EXIT_FINE;
   for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
     if (!inputs[i] || stat(inputs[i], &in) != 0) continue;
     if (in.st_dev != out.st_dev || in.st_ino != out.st_ino) continue;

@@ -108,7 +108,7 @@ void print_shape(FILE *to, const xattn_tensor *tensor) {
 short_text count_text(int64_t number) {
   char digits[32];
   int length = snprintf(digits, sizeof digits, "%" PRId64, number);
-  short_text grouped;
+  short_text grouped = {""};
   char *end = grouped.text;
   for (int i = 0; i < length; i++) {
     *end++ = digits[i];

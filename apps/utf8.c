@@ -8,7 +8,8 @@ size_t utf8_decode(const char *text, uint32_t *code) {
   if (byte[0] < 0x80) {
     *code = byte[0];
     return 1;
-  } else if ((byte[0] & 0xe0) == 0xc0) {
+  }
+  if ((byte[0] & 0xe0) == 0xc0) {
     bytes = 2;
   } else if ((byte[0] & 0xf0) == 0xe0) {
     bytes = 3;

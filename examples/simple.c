@@ -12,7 +12,8 @@ int main(int argc, char **argv) {
   xattn_handle *handle = NULL;
   xattn_layer *layer = NULL;
   xattn_status status = xattn_create(NULL, &handle);
-  if (!status) status = xattn_layer_load(handle, argc > 1 ? argv[1] : "weights.safetensors", NULL, &layer);
+  if (!status)
+    status = xattn_layer_load(handle, argc > 1 ? argv[1] : "weights.safetensors", NULL, &layer);
   if (!status) status = xattn_forward_once(handle, layer, &x, &y, NULL, &out);
   if (!status) status = xattn_synchronize(handle);
   if (status) fprintf(stderr, "%s: %s\n", xattn_status_name(status), xattn_last_error(handle));

@@ -41,7 +41,7 @@
  *   3. A handle belongs to one thread at a time. A layer never changes after its creation and
  *      serves any number of handles of its device at once; so does a context.
  *   4. A call that fails has written nothing the caller can see, has changed nothing, and leaves
- *      the handle usable.
+ *      the handle usable. What it was to hand out is NULL.
  *   5. Output tensors are overwritten, never read, and may not overlap an input: the range of
  *      bytes from a tensor's first to its last element may not meet another's.
  *
@@ -83,20 +83,20 @@ XATTN_API const char *xattn_version(void);
 
 /* X(name, number, message). Numbers are pinned: they never change and are never reused.
  * Below 20 the caller can mend the call; from 20 on the call was fine and the world was not. */
-#define XATTN_STATUS_LIST(X)                                                    \
-  X(XATTN_OK, 0, "success")                                                     \
-  X(XATTN_ERROR_ARGUMENT, 1, "an argument is missing or outside its range")     \
-  X(XATTN_ERROR_SHAPE, 2, "two shapes do not fit together")                     \
-  X(XATTN_ERROR_DTYPE, 3, "a tensor has a dtype that does not fit here")        \
+#define XATTN_STATUS_LIST(X)                                                           \
+  X(XATTN_OK, 0, "success")                                                            \
+  X(XATTN_ERROR_ARGUMENT, 1, "an argument is missing or outside its range")            \
+  X(XATTN_ERROR_SHAPE, 2, "two shapes do not fit together")                            \
+  X(XATTN_ERROR_DTYPE, 3, "a tensor has a dtype that does not fit here")               \
   X(XATTN_ERROR_LAYOUT, 4, "strides, alignment or device of a tensor do not fit here") \
-  X(XATTN_ERROR_OVERLAP, 5, "an output overlaps an input")                      \
-  X(XATTN_ERROR_NOT_FOUND, 6, "a named thing does not exist")                   \
-  X(XATTN_ERROR_FORMAT, 7, "a file is not what it claims to be")                \
-  X(XATTN_ERROR_UNSUPPORTED, 20, "valid, but this version cannot do it")        \
-  X(XATTN_ERROR_UNAVAILABLE, 21, "the device is not present or not built in")   \
-  X(XATTN_ERROR_MEMORY, 22, "out of memory")                                    \
-  X(XATTN_ERROR_IO, 23, "the operating system refused to read or write")        \
-  X(XATTN_ERROR_NUMERICS, 24, "the BLAS below computes wrong results here")     \
+  X(XATTN_ERROR_OVERLAP, 5, "an output overlaps an input")                             \
+  X(XATTN_ERROR_NOT_FOUND, 6, "a named thing does not exist")                          \
+  X(XATTN_ERROR_FORMAT, 7, "a file is not what it claims to be")                       \
+  X(XATTN_ERROR_UNSUPPORTED, 20, "valid, but this version cannot do it")               \
+  X(XATTN_ERROR_UNAVAILABLE, 21, "the device is not present or not built in")          \
+  X(XATTN_ERROR_MEMORY, 22, "out of memory")                                           \
+  X(XATTN_ERROR_IO, 23, "the operating system refused to read or write")               \
+  X(XATTN_ERROR_NUMERICS, 24, "the BLAS below computes wrong results here")            \
   X(XATTN_ERROR_DEVICE, 25, "the device reported a fault")
 
 typedef enum xattn_status {
@@ -162,9 +162,9 @@ XATTN_API XATTN_ONLY_POINTS(1) xattn_tensor
     xattn_tensor_dense(const void *data, xattn_dtype dtype, int32_t rank, const int64_t *shape);
 
 /* The same in C with the shape spelled out: XATTN_TENSOR(ptr, XATTN_F32, batch, rows, columns). */
-#define XATTN_TENSOR(data, dtype, ...)                                                         \
-  xattn_tensor_dense((data), (dtype),                                                          \
-                     (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),            \
+#define XATTN_TENSOR(data, dtype, ...)                                              \
+  xattn_tensor_dense((data), (dtype),                                               \
+                     (int32_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), \
                      (const int64_t[]){__VA_ARGS__})
 
 /* Copies src to dst in host memory: same shape, any strides, dtypes among F32, F16, BF16 and F64.
@@ -182,7 +182,7 @@ typedef struct xattn_handle_options {
   size_t size;
   const char *device; /* "auto" (also NULL): CUDA if built in and present, else the CPU;
                          "cpu"; "cuda" (its device 0) or "cuda:N" */
-  int32_t threads;    /* CPU threads of one call; 0: as OpenMP decides (OMP_NUM_THREADS, affinity) */
+  int32_t threads; /* CPU threads of one call; 0: as OpenMP decides (OMP_NUM_THREADS, affinity) */
 } xattn_handle_options;
 
 /* Opens a device. options may be NULL. The first CPU handle of a process multiplies a few small
@@ -194,7 +194,7 @@ XATTN_API xattn_status xattn_create(const xattn_handle_options *options, xattn_h
 /* Waits for the handle's work, then frees it. Layers and contexts made with it live on. */
 XATTN_API void xattn_destroy(xattn_handle *handle);
 
-/* What the last failed call on this handle had to say: the field, the values, the native code.
+/* What the last failed call on this handle had to say: "field: what it is, what it should be".
  * With NULL: the last failed call of this thread that had no handle. "" if none failed. The text
  * is valid until the next failure. */
 XATTN_API const char *xattn_last_error(const xattn_handle *handle);
@@ -223,7 +223,7 @@ typedef struct xattn_stats {
   uint64_t workspace_bytes;   /* held now by the workspace pool */
   uint64_t bytes_to_device;   /* copied from host memory into weights and contexts */
   uint64_t bytes_from_device; /* copied back to host memory */
-  double flops;               /* floating-point operations of the plans that ran, a multiply-add is 2 */
+  double flops; /* floating-point operations of the plans that ran, a multiply-add is 2 */
 } xattn_stats;
 
 /* In steady state (the same shapes again) a forward raises calls, launches and flops, nothing else. */
@@ -238,9 +238,9 @@ typedef struct xattn_layer xattn_layer;
  * converted to F32; the caller may free them after the call. Every width is read off the shapes. */
 typedef struct xattn_layer_weights {
   size_t size;
-  int64_t heads;    /* H; 0 means 1 */
-  int64_t kv_heads; /* Hkv; 0 means H */
-  float scale;      /* of the scores; 0 means 1/√Dh */
+  int64_t heads;                    /* H; 0 means 1 */
+  int64_t kv_heads;                 /* Hkv; 0 means H */
+  float scale;                      /* of the scores; 0 means 1/√Dh */
   const xattn_tensor *query_weight; /* [H·Dh, Dq] */
   const xattn_tensor *key_weight;   /* [Hkv·Dh, Dc] */
   const xattn_tensor *value_weight; /* [Hkv·Dv, Dc] */
@@ -327,7 +327,7 @@ typedef struct xattn_plan_info {
   size_t size;
   char name[32];            /* "direct" */
   double flops;             /* floating-point operations of this plan, a multiply-add is 2 */
-  double flops_direct;      /* of the direct form, for comparison */
+  double flops_direct;      /* of the direct form of the same call, for comparison */
   uint64_t workspace_bytes; /* taken from the handle's pool */
   char text[1024];          /* the steps, a line each; the same call gives the same text */
 } xattn_plan_info;
@@ -399,7 +399,10 @@ typedef struct xattn_file_layer_info {
  *     torch-separate      q_proj_weight k_proj_weight v_proj_weight in_proj_bias out_proj.weight
  *     torch-packed        in_proj_weight in_proj_bias out_proj.weight
  *     diffusers           to_q to_k to_v to_out.0, each .weight (+ .bias)
- * @return XATTN_ERROR_NOT_FOUND from the last index on; _SHAPE if the parts do not fit. */
+ * Where several are complete under one prefix, the first of this list counts.
+ * @return XATTN_ERROR_NOT_FOUND behind the last one; _SHAPE if the parts do not fit; _UNSUPPORTED if
+ * the file holds something beside them that changes what the layer computes (norms of Q and K,
+ * biases appended to the keys, adapters), naming it. */
 XATTN_API xattn_status xattn_file_layer(const xattn_file *file, int64_t index,
                                         xattn_file_layer_info *info);
 

@@ -19,9 +19,8 @@ static xattn_status cuda_number(xattn_error *error, const char *name, int32_t *i
   return XATTN_OK;
 }
 
-xattn_status xattn_backend_find(xattn_error *error, const char *name,
-                                const xattn_backend **backend, int32_t *index, char *note,
-                                size_t note_size) {
+xattn_status xattn_backend_find(xattn_error *error, const char *name, const xattn_backend **backend,
+                                int32_t *index, char *note, size_t note_size) {
   static const char no_cuda[] = "this build of xattn has no CUDA backend";
   note[0] = '\0';
   *index = 0;

@@ -98,8 +98,7 @@ typedef struct xattn_backend {
 extern const xattn_backend xattn_backend_cpu;
 
 /* The backend and device number of "auto", "cpu", "cuda" or "cuda:N"; note tells why auto chose. */
-xattn_status xattn_backend_find(xattn_error *error, const char *name,
-                                const xattn_backend **backend, int32_t *index, char *note,
-                                size_t note_size);
+xattn_status xattn_backend_find(xattn_error *error, const char *name, const xattn_backend **backend,
+                                int32_t *index, char *note, size_t note_size);
 
 #endif

@@ -2,8 +2,9 @@
 
 #include "run.h"
 
-xattn_status xattn_call_prepare(xattn_handle *handle, const xattn_call *call, xattn_problem *problem,
-                            xattn_plan_steps *plan, xattn_lengths *lengths) {
+xattn_status xattn_call_prepare(xattn_handle *handle, const xattn_call *call,
+                                xattn_problem *problem, xattn_plan_steps *plan,
+                                xattn_lengths *lengths) {
   xattn_limits limits = handle->backend->limits(handle->device);
   xattn_status status = xattn_check_call(&handle->error, call, &limits, problem, lengths);
   if (status) return status;
@@ -11,8 +12,8 @@ xattn_status xattn_call_prepare(xattn_handle *handle, const xattn_call *call, xa
 }
 
 xattn_status xattn_call_execute(xattn_handle *handle, const xattn_call *call,
-                            const xattn_plan_steps *plan, xattn_lengths lengths, float *k,
-                            float *v) {
+                                const xattn_plan_steps *plan, xattn_lengths lengths, float *k,
+                                float *v) {
   xattn_status status = xattn_workspace(handle, plan->workspace);
   if (status) return status;
   xattn_run run = {.backend = handle->backend, .device = handle->device, .lengths = lengths};
@@ -34,7 +35,7 @@ xattn_status xattn_call_execute(xattn_handle *handle, const xattn_call *call,
 }
 
 xattn_status xattn_call_begin(xattn_handle *handle, const xattn_layer *layer,
-                          const xattn_options *options, xattn_call *call) {
+                              const xattn_options *options, xattn_call *call) {
   xattn_error *error = xattn_error_of(handle);
   if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
   if (!layer) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "layer: is NULL");

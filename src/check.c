@@ -46,6 +46,7 @@ static xattn_status extents(xattn_error *error, const char *name, const xattn_te
 
 static xattn_status stream(xattn_error *error, const xattn_call *call, const char *name,
                            const xattn_tensor *tensor, const xattn_limits *limits) {
+  if (!tensor) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: is NULL", name);
   xattn_status status = xattn_check_float(error, name, tensor, 2, 3, call->shape_only);
   return status ? status : extents(error, name, tensor, limits->max_extent);
 }
@@ -81,31 +82,31 @@ static xattn_status context_stream(xattn_error *error, const xattn_call *call, x
 }
 
 static xattn_status query_stream(xattn_error *error, const xattn_call *call, xattn_problem *p) {
-  xattn_status status = stream(error, call, "x", call->x, &p->limits);
+  const xattn_tensor *x = call->x;
+  xattn_status status = stream(error, call, "x", x, &p->limits);
   if (!status)
-    status = expect(error, "x", call->x, "width", width_of(call->x), "query_weight has in_dim",
-                    p->query_dim);
+    status = expect(error, "x", x, "width", width_of(x), "query_weight has in_dim", p->query_dim);
   if (status) return status;
-  p->x = stream_view(call->x);
-  p->queries = rows_of(call->x);
+  p->x = stream_view(x);
+  p->queries = rows_of(x);
   return XATTN_OK;
 }
 
 static xattn_status output_stream(xattn_error *error, const xattn_call *call, xattn_problem *p) {
+  int64_t width = p->out_dim ? p->out_dim : p->heads * p->value_dim;
   if (call->shape_only) { /* planned for a dense output */
-    int64_t width = call->layer->info.out_dim;
     p->out = (xattn_view){p->queries * width, width, p->value_dim, 1};
     return XATTN_OK;
   }
   const xattn_tensor *out = call->out;
   xattn_status status = stream(error, call, "out", out, &p->limits);
-  if (!status) status = expect(error, "out", out, "rank", out->rank, "x has", call->x->rank);
+  if (status) return status;
+  status = expect(error, "out", out, "rank", out->rank, "x has", call->x->rank);
   if (!status)
     status = expect(error, "out", out, "batch", batch_of(out), "x has", batch_of(call->x));
   if (!status) status = expect(error, "out", out, "rows", rows_of(out), "x has", p->queries);
   if (!status)
-    status = expect(error, "out", out, "width", width_of(out), "the layer's out_dim is",
-                    call->layer->info.out_dim);
+    status = expect(error, "out", out, "width", width_of(out), "the layer's out_dim is", width);
   if (!status) status = xattn_check_output(error, "out", out);
   if (!status) status = xattn_tensor_disjoint(error, "out", out, "x", call->x);
   if (!status && call->y) status = xattn_tensor_disjoint(error, "out", out, "y", call->y);
@@ -135,10 +136,8 @@ static xattn_status once(xattn_error *error, const xattn_call *call, xattn_probl
                          xattn_lengths *lengths) {
   xattn_status status = context_stream(error, call, p);
   if (!status) status = query_stream(error, call, p);
-  if (!status)
-    status = expect(error, "y", call->y, "rank", call->y->rank, "x has", call->x->rank);
-  if (!status)
-    status = expect(error, "y", call->y, "batch", p->batch, "x has", batch_of(call->x));
+  if (!status) status = expect(error, "y", call->y, "rank", call->y->rank, "x has", call->x->rank);
+  if (!status) status = expect(error, "y", call->y, "batch", p->batch, "x has", batch_of(call->x));
   if (!status) status = output_stream(error, call, p);
   if (!status) status = key_lengths(error, call, p, lengths);
   return status;
@@ -174,8 +173,7 @@ static xattn_status context(xattn_error *error, const xattn_call *call, xattn_pr
   return status;
 }
 
-static xattn_status attention_shapes(xattn_error *error, const xattn_call *call,
-                                     xattn_problem *p) {
+static xattn_status attention_shapes(xattn_error *error, const xattn_call *call, xattn_problem *p) {
   const xattn_tensor *q = call->x, *k = call->k, *v = call->v, *out = call->out;
   xattn_status status = expect(error, "k", k, "batch", k->shape[0], "q has", q->shape[0]);
   if (!status) status = expect(error, "v", v, "batch", v->shape[0], "q has", q->shape[0]);
@@ -185,7 +183,8 @@ static xattn_status attention_shapes(xattn_error *error, const xattn_call *call,
   if (!status) status = expect(error, "out", out, "heads", out->shape[2], "q has", q->shape[2]);
   if (!status) status = expect(error, "v", v, "heads", v->shape[2], "k has", k->shape[2]);
   if (!status) status = expect(error, "k", k, "head width", k->shape[3], "q has", q->shape[3]);
-  if (!status) status = expect(error, "out", out, "head width", out->shape[3], "v has", v->shape[3]);
+  if (!status)
+    status = expect(error, "out", out, "head width", out->shape[3], "v has", v->shape[3]);
   if (status) return status;
   if (k->shape[2] == 0 || q->shape[2] % k->shape[2])
     return xattn_fail(error, XATTN_ERROR_SHAPE, "k: has %lld heads, must divide q's %lld",
@@ -213,8 +212,7 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
   xattn_status status = XATTN_OK;
   for (int i = 0; i < 4 && !status; i++) {
     status = xattn_check_float(error, tensors[i].name, tensors[i].tensor, 4, 4, false);
-    if (!status)
-      status = extents(error, tensors[i].name, tensors[i].tensor, p->limits.max_extent);
+    if (!status) status = extents(error, tensors[i].name, tensors[i].tensor, p->limits.max_extent);
   }
   if (!status) status = attention_shapes(error, call, p);
   if (!status) status = xattn_check_output(error, "out", call->out);

@@ -13,9 +13,9 @@ typedef struct xattn_call {
   const xattn_context *context;
   const xattn_tensor *k, *v;
   const xattn_tensor *out;
-  float scale;          /* attention alone */
+  float scale; /* attention alone */
   xattn_options options;
-  bool shape_only;      /* data of tensors may be NULL; out is not given */
+  bool shape_only; /* data of tensors may be NULL; out is not given */
 } xattn_call;
 
 /* Reads a caller's options, NULL for the defaults. */

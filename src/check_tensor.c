@@ -15,14 +15,14 @@ xattn_status xattn_check_float(xattn_error *error, const char *name, const xattn
   if (status) return status;
   xattn_text text;
   if (tensor->rank < least_rank || tensor->rank > most_rank)
-    return xattn_fail(error, XATTN_ERROR_SHAPE, "%s: shape is %s, rank %d is not in %d to %d",
-                      name, xattn_shape_text(&text, tensor), tensor->rank, least_rank, most_rank);
+    return xattn_fail(error, XATTN_ERROR_SHAPE, "%s: shape is %s, rank %d is not in %d to %d", name,
+                      xattn_shape_text(&text, tensor), tensor->rank, least_rank, most_rank);
   if (tensor->dtype != XATTN_F32)
     return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be F32", name,
                       xattn_dtype_name(tensor->dtype));
   if ((uintptr_t)tensor->data % sizeof(float))
-    return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: data %#llx is not aligned to %zu bytes",
-                      name, (unsigned long long)(uintptr_t)tensor->data, sizeof(float));
+    return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: data %#llx is not aligned to %zu bytes", name,
+                      (unsigned long long)(uintptr_t)tensor->data, sizeof(float));
   return XATTN_OK;
 }
 
@@ -60,9 +60,10 @@ xattn_status xattn_check_output(xattn_error *error, const char *name, const xatt
   int64_t reach = 0;
   bool taken[XATTN_MAX_RANK] = {false};
   for (int32_t round = 0; round < out->rank; round++) {
-    int32_t next = -1;
-    for (int32_t i = 0; i < out->rank; i++)
-      if (!taken[i] && (next < 0 || out->strides[i] < out->strides[next])) next = i;
+    int32_t next = 0;
+    while (taken[next]) next++;
+    for (int32_t i = next + 1; i < out->rank; i++)
+      if (!taken[i] && out->strides[i] < out->strides[next]) next = i;
     taken[next] = true;
     if (out->shape[next] == 0) return XATTN_OK;
     if (out->shape[next] == 1) continue;

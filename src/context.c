@@ -19,8 +19,7 @@ static xattn_status context_memory(xattn_handle *handle, const xattn_problem *pr
   made->v = made->memory.data + k;
   if (count == 0) return XATTN_OK;
   int32_t *dense = malloc((size_t)count * sizeof *dense);
-  if (!dense)
-    return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "context: out of memory");
+  if (!dense) return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "context: out of memory");
   for (int64_t b = 0; b < count; b++) dense[b] = lengths.count[b * lengths.step];
   size_t bytes = (size_t)count * sizeof *dense;
   float *to = made->memory.data + k + v;
@@ -35,8 +34,7 @@ static xattn_status context_memory(xattn_handle *handle, const xattn_problem *pr
 xattn_status xattn_context_create(xattn_handle *handle, const xattn_layer *layer,
                                   const xattn_tensor *y, const xattn_options *options,
                                   xattn_context **context) {
-  if (!context)
-    return xattn_fail(xattn_error_of(handle), XATTN_ERROR_ARGUMENT, "context: is NULL");
+  if (!context) return xattn_fail(xattn_error_of(handle), XATTN_ERROR_ARGUMENT, "context: is NULL");
   *context = NULL;
   xattn_call call = {.task = XATTN_TASK_CONTEXT, .y = y};
   xattn_problem problem;

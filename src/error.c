@@ -28,12 +28,11 @@ const char *xattn_status_message(xattn_status status) {
   }
 }
 
-xattn_status xattn_fail(xattn_error *error, xattn_status status, const char *format, ...) {
+void xattn_error_text(xattn_error *error, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   (void)vsnprintf(error->text, sizeof error->text, format, arguments);
   va_end(arguments);
-  return status;
 }
 
 xattn_error *xattn_thread_error(void) {

@@ -9,9 +9,11 @@ typedef struct xattn_error {
   char text[512];
 } xattn_error;
 
-/* Writes the formatted text and returns status, so that a check reads `return xattn_fail(...)`. */
-xattn_status xattn_fail(xattn_error *error, xattn_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Writes the formatted text and is the status, so that a check reads `return xattn_fail(...)`. A
+ * macro, so that a static analyser sees that the status is not success. */
+#define xattn_fail(error, status, ...) (xattn_error_text((error), __VA_ARGS__), (status))
+void xattn_error_text(xattn_error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The error of calls without a handle, one per thread. */
 xattn_error *xattn_thread_error(void);

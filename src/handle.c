@@ -91,8 +91,7 @@ void xattn_memory_free(xattn_memory *memory) {
   *memory = (xattn_memory){0};
 }
 
-xattn_status xattn_same_device(xattn_handle *handle, const char *name,
-                               const xattn_memory *memory) {
+xattn_status xattn_same_device(xattn_handle *handle, const char *name, const xattn_memory *memory) {
   if (memory->backend == handle->backend && memory->index == handle->index) return XATTN_OK;
   return xattn_fail(&handle->error, XATTN_ERROR_ARGUMENT,
                     "%s: lives on %s device %d, the handle is on %s device %d", name,

@@ -1,10 +1,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "convert.h"
 #include "objects.h"
 #include "tensor.h"
 
-/* One weight of a layer: its name, where it goes and the shape it must have. A vector has rows 0. */
+/* One weight of a layer: its name, where it goes, the shape it must have (a vector has rows 0). */
 typedef struct part {
   const char *name;
   xattn_slot slot;
@@ -56,10 +57,10 @@ static xattn_status widths(xattn_error *error, const xattn_layer_weights *w,
                 *value = w->value_weight->shape;
   info->heads = w->heads ? w->heads : 1;
   info->kv_heads = w->kv_heads ? w->kv_heads : info->heads;
-  if (info->heads < 0 || info->kv_heads < 0 || info->heads % info->kv_heads)
+  if (info->heads < 1 || info->kv_heads < 1 || info->heads % info->kv_heads)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT,
-                      "kv_heads: %lld must divide heads, which is %lld",
-                      (long long)info->kv_heads, (long long)info->heads);
+                      "kv_heads: %lld must divide heads, which is %lld", (long long)info->kv_heads,
+                      (long long)info->heads);
   info->query_dim = query[1];
   info->context_dim = key[1];
   status = divide(error, "query_weight", query[0], "heads", info->heads, &info->head_dim);
@@ -134,13 +135,9 @@ static xattn_status upload(xattn_handle *handle, xattn_layer *layer, const part 
   for (int i = 0; i < PARTS && !status; i++) {
     const part *p = &parts[i];
     if (!p->tensor) continue;
-    xattn_tensor dense =
-        xattn_tensor_dense(staging, XATTN_F32, p->tensor->rank, p->tensor->shape);
-    status = xattn_tensor_convert(p->tensor, &dense);
-    if (status) {
-      (void)xattn_fail(&handle->error, status, "%s: %s", p->name, xattn_last_error(NULL));
-      break;
-    }
+    xattn_tensor dense = xattn_tensor_dense(staging, XATTN_F32, p->tensor->rank, p->tensor->shape);
+    status = xattn_convert(&handle->error, p->name, p->tensor, "staging", &dense);
+    if (status) break;
     float *to = layer->memory.data + p->offset / sizeof(float);
     size_t bytes = (size_t)elements(p) * sizeof(float);
     status = handle->backend->upload(&handle->error, handle->device, to, staging, bytes);
@@ -185,7 +182,8 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   xattn_layer *result = status ? NULL : malloc(sizeof *result);
   if (!result) {
     xattn_memory_free(&made.memory);
-    return status ? status : xattn_fail(error, XATTN_ERROR_MEMORY, "layer: out of memory");
+    if (!status) status = xattn_fail(error, XATTN_ERROR_MEMORY, "layer: out of memory");
+    return status;
   }
   *result = made;
   *layer = result;

@@ -22,10 +22,8 @@ xattn_status xattn_layer_load(xattn_handle *handle, const char *path,
   xattn_statedict found;
   status = xattn_statedict_find(error, file, own.prefix, &found);
   if (!status) {
-    xattn_layer_weights weights = {.size = sizeof weights,
-                                   .heads = own.heads,
-                                   .kv_heads = own.kv_heads,
-                                   .scale = own.scale};
+    xattn_layer_weights weights = {
+        .size = sizeof weights, .heads = own.heads, .kv_heads = own.kv_heads, .scale = own.scale};
     xattn_statedict_weights(&found, &weights);
     status = xattn_layer_create(handle, &weights, layer);
   }

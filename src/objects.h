@@ -22,7 +22,7 @@ struct xattn_handle {
 };
 
 struct xattn_layer {
-  xattn_memory memory; /* all weights, one after another */
+  xattn_memory memory;             /* all weights, one after another */
   float *weight[XATTN_SLOT_COUNT]; /* by slot WQ .. BO; NULL where the layer has none */
   xattn_layer_info info;
 };

@@ -21,8 +21,8 @@ static xattn_operand reserve(builder *b, int64_t batch, int64_t rows, int64_t he
   b->overflow |= __builtin_mul_overflow(item, batch, &bytes);
   b->overflow |= __builtin_mul_overflow(bytes, (int64_t)sizeof(float), &bytes);
   b->overflow |= __builtin_add_overflow(b->plan->workspace, bytes, &b->plan->workspace);
-  b->overflow |= __builtin_add_overflow(b->plan->workspace, XATTN_ALIGNMENT - 1,
-                                        &b->plan->workspace);
+  b->overflow |=
+      __builtin_add_overflow(b->plan->workspace, XATTN_ALIGNMENT - 1, &b->plan->workspace);
   b->plan->workspace -= b->plan->workspace % XATTN_ALIGNMENT;
   operand.view = (xattn_view){.batch = item, .row = row, .head = columns, .column = 1};
   return operand;
@@ -64,9 +64,9 @@ static xattn_operand readable(builder *b, xattn_operand operand, const char *tex
 static void linear(builder *b, const char *text, int64_t batch, int64_t rows, int64_t k, int64_t n,
                    xattn_operand a, xattn_slot weight, xattn_slot bias, xattn_operand c) {
   xattn_step *step = add(b, XATTN_STEP_LINEAR, text);
-  bool joined = batch <= 1 || (a.view.batch == rows * a.view.row &&
-                               c.view.batch == rows * c.view.row &&
-                               rows <= b->problem->limits.max_extent / batch);
+  bool joined =
+      batch <= 1 || (a.view.batch == rows * a.view.row && c.view.batch == rows * c.view.row &&
+                     rows <= b->problem->limits.max_extent / batch);
   step->batch = joined ? 1 : batch;
   step->rows = joined ? batch * rows : rows;
   step->heads = 1;
@@ -84,9 +84,9 @@ static void project_context(builder *b, xattn_operand k, xattn_operand v) {
   const xattn_problem *p = b->problem;
   xattn_operand y = {.slot = XATTN_SLOT_Y, .view = p->y};
   y = readable(b, y, "y, made dense", p->context_batch, p->keys, 1, p->context_dim);
-  linear(b, p->key_bias ? "K = y·Wkᵀ + bk" : "K = y·Wkᵀ", p->context_batch, p->keys,
-         p->context_dim, p->kv_heads * p->head_dim, y, XATTN_SLOT_WK,
-         p->key_bias ? XATTN_SLOT_BK : XATTN_SLOT_NONE, k);
+  linear(b, p->key_bias ? "K = y·Wkᵀ + bk" : "K = y·Wkᵀ", p->context_batch, p->keys, p->context_dim,
+         p->kv_heads * p->head_dim, y, XATTN_SLOT_WK, p->key_bias ? XATTN_SLOT_BK : XATTN_SLOT_NONE,
+         k);
   linear(b, p->value_bias ? "V = y·Wvᵀ + bv" : "V = y·Wvᵀ", p->context_batch, p->keys,
          p->context_dim, p->kv_heads * p->value_dim, y, XATTN_SLOT_WV,
          p->value_bias ? XATTN_SLOT_BV : XATTN_SLOT_NONE, v);
@@ -100,8 +100,8 @@ static xattn_operand project_query(builder *b) {
   x = readable(b, x, "x, made dense", p->batch, p->queries, 1, p->query_dim);
   xattn_operand q = reserve(b, batch, p->queries, p->heads, p->head_dim);
   linear(b, p->query_bias ? "Q = x·Wqᵀ + bq" : "Q = x·Wqᵀ", batch, p->queries, p->query_dim,
-         p->heads * p->head_dim, x, XATTN_SLOT_WQ,
-         p->query_bias ? XATTN_SLOT_BQ : XATTN_SLOT_NONE, q);
+         p->heads * p->head_dim, x, XATTN_SLOT_WQ, p->query_bias ? XATTN_SLOT_BQ : XATTN_SLOT_NONE,
+         q);
   if (shared) q.view.batch = 0;
   return q;
 }
@@ -132,8 +132,7 @@ static void choose_chunk(const xattn_problem *p, int64_t chunk[4]) {
   chunk[0] = chunk[1] < p->kv_heads ? 1 : at_least_1(smaller(p->batch, room / p->heads));
 }
 
-static void attend(builder *b, xattn_operand q, xattn_operand k, xattn_operand v,
-                   xattn_operand o) {
+static void attend(builder *b, xattn_operand q, xattn_operand k, xattn_operand v, xattn_operand o) {
   const xattn_problem *p = b->problem;
   int64_t chunk[4];
   choose_chunk(p, chunk);
@@ -153,8 +152,8 @@ static void attend(builder *b, xattn_operand q, xattn_operand k, xattn_operand v
   memcpy(step->chunk, chunk, sizeof chunk);
   step->scores = scores.offset;
   step->scale = p->scale;
-  step->flops = 2.0 * (double)p->batch * (double)p->heads * (double)p->queries *
-                (double)p->keys * (double)(p->head_dim + p->value_dim);
+  step->flops = 2.0 * (double)p->batch * (double)p->heads * (double)p->queries * (double)p->keys *
+                (double)(p->head_dim + p->value_dim);
 }
 
 /* A context of batch 1 is read by every item through a batch stride of 0. */

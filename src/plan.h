@@ -65,24 +65,24 @@ typedef struct xattn_operand {
 } xattn_operand;
 
 typedef enum xattn_step_kind {
-  XATTN_STEP_COPY,  /* c = a */
+  XATTN_STEP_COPY,   /* c = a */
   XATTN_STEP_LINEAR, /* c = a·bᵀ + bias, b a weight [n, k] */
-  XATTN_STEP_ATTEND /* c = softmax(scale·a·bᵀ)·d, chunk by chunk through `scores` */
+  XATTN_STEP_ATTEND  /* c = softmax(scale·a·bᵀ)·d, chunk by chunk through `scores` */
 } xattn_step_kind;
 
 typedef struct xattn_step {
   xattn_step_kind kind;
-  const char *text;              /* "K = y·Wkᵀ + bk" */
-  int64_t batch, rows, heads;    /* of a and c */
-  int64_t columns;               /* of c: n, or Dv for attend */
-  int64_t depth;                 /* k, or Dh for attend */
-  xattn_operand a, b, c;         /* attend: Q, K, O */
+  const char *text;           /* "K = y·Wkᵀ + bk" */
+  int64_t batch, rows, heads; /* of a and c */
+  int64_t columns;            /* of c: n, or Dv for attend */
+  int64_t depth;              /* k, or Dh for attend */
+  xattn_operand a, b, c;      /* attend: Q, K, O */
   xattn_slot bias;
   /* attend alone */
-  xattn_operand d;               /* V */
-  int64_t keys, groups;          /* Nk; key/value heads, heads/groups query heads in each */
-  int64_t chunk[4];              /* batch items, groups, query heads of a group, rows at a time */
-  int64_t scores;                /* offset in the workspace */
+  xattn_operand d;      /* V */
+  int64_t keys, groups; /* Nk; key/value heads, heads/groups query heads in each */
+  int64_t chunk[4];     /* batch items, groups, query heads of a group, rows at a time */
+  int64_t scores;       /* offset in the workspace */
   float scale;
   double flops;
 } xattn_step;

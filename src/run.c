@@ -24,13 +24,9 @@ static xattn_status run_linear(xattn_error *error, xattn_run *run, const xattn_s
       .batch = {step->batch, 1, 1},
       .alpha = 1.0F,
       .b_transposed = true,
-      .a = {.data = address(run, &step->a),
-            .ld = step->a.view.row,
-            .stride = {step->a.view.batch}},
+      .a = {.data = address(run, &step->a), .ld = step->a.view.row, .stride = {step->a.view.batch}},
       .b = {.data = address(run, &step->b), .ld = step->b.view.row},
-      .c = {.data = address(run, &step->c),
-            .ld = step->c.view.row,
-            .stride = {step->c.view.batch}},
+      .c = {.data = address(run, &step->c), .ld = step->c.view.row, .stride = {step->c.view.batch}},
       .bias = step->bias == XATTN_SLOT_NONE ? NULL : run->slot[step->bias],
   };
   run->launches++;
@@ -39,8 +35,8 @@ static xattn_status run_linear(xattn_error *error, xattn_run *run, const xattn_s
 
 /* The part of an attend step that is alive at a time: scores in, O out. */
 typedef struct piece {
-  int64_t batch, group, head, row;             /* where it starts */
-  int64_t batches, groups, heads, rows;        /* how much it is */
+  int64_t batch, group, head, row;      /* where it starts */
+  int64_t batches, groups, heads, rows; /* how much it is */
 } piece;
 
 /* The piece's first element of an operand [batch, rows, heads, columns]; K and V have one head per

@@ -105,7 +105,7 @@ bool xattn_tensor_is_dense(const xattn_tensor *tensor) {
   int64_t stride = 1;
   for (int32_t i = tensor->rank - 1; i >= 0; i--) {
     if (tensor->shape[i] != 1 && tensor->strides[i] != stride) return false;
-    stride *= tensor->shape[i];
+    stride *= tensor->shape[i] > 0 ? tensor->shape[i] : 1;
   }
   return true;
 }

@@ -34,10 +34,8 @@ int main(int argc, char **argv) {
   found(files[0], "query.weight", &query);
   found(files[0], "key.weight", &key);
   found(files[0], "value.weight", &value);
-  xattn_layer_weights weights = {.size = sizeof weights,
-                                 .query_weight = &query,
-                                 .key_weight = &key,
-                                 .value_weight = &value};
+  xattn_layer_weights weights = {
+      .size = sizeof weights, .query_weight = &query, .key_weight = &key, .value_weight = &value};
   layer_verdict v = oracle_check_layer(&weights, &x, &y, NULL, &out, 64);
   printf("check: largest error against float64 %.3g, of plain float32 %.3g: %s\n", v.error,
          v.plain_error, v.right ? "right" : "WRONG");

@@ -236,8 +236,7 @@ void plain_row(const plain *p, const xattn_tensor *x, int64_t row, float *out) {
     for (int64_t j = 0; j < p->length; j++) sum += s[j] = expf(s[j] - largest);
     for (int64_t j = 0; j < p->length; j++) {
       for (int64_t d = 0; d < n.value_dim; d++)
-        joined[h * n.value_dim + d] +=
-            s[j] / sum * p->v[j * p->v_width + g * n.value_dim + d];
+        joined[h * n.value_dim + d] += s[j] / sum * p->v[j * p->v_width + g * n.value_dim + d];
       s[j] = 0.0F;
     }
   }

@@ -10,8 +10,8 @@
 typedef struct rng {
   uint64_t state;
 } rng;
-double rng_uniform(rng *r);                              /* in [-1, 1) */
-int64_t rng_range(rng *r, int64_t least, int64_t most);  /* both included */
+double rng_uniform(rng *r);                             /* in [-1, 1) */
+int64_t rng_range(rng *r, int64_t least, int64_t most); /* both included */
 
 /* A float32 tensor whose memory is NaN of one bit pattern wherever it is not an element: before,
  * behind, and in the gaps of its strides. */
@@ -62,13 +62,13 @@ xattn_handle *cpu_handle(int threads);
   } while (0)
 
 /* Fails the test unless the call fails with this status and a text that holds this part. */
-#define ASSERT_FAILS(handle, call, wanted, part)                                               \
-  do {                                                                                         \
-    xattn_status status_ = (call);                                                             \
+#define ASSERT_FAILS(handle, call, wanted, part)                                                \
+  do {                                                                                          \
+    xattn_status status_ = (call);                                                              \
     ck_assert_msg(status_ == (wanted), "%s: %s, not %s: %s", #call, xattn_status_name(status_), \
-                  #wanted, xattn_last_error(handle));                                          \
-    ck_assert_msg(strstr(xattn_last_error(handle), (part)) != NULL, "\"%s\" lacks \"%s\"",     \
-                  xattn_last_error(handle), (part));                                           \
+                  #wanted, xattn_last_error(handle));                                           \
+    ck_assert_msg(strstr(xattn_last_error(handle), (part)) != NULL, "\"%s\" lacks \"%s\"",      \
+                  xattn_last_error(handle), (part));                                            \
   } while (0)
 
 #endif

@@ -65,8 +65,7 @@ START_TEST(sized_structs_of_other_versions) {
   ck_assert_int_eq(xattn_read_sized(&error, "s", &callers, &own, known), XATTN_OK);
 
   callers.size = 0;
-  ck_assert_int_eq(xattn_read_sized(&error, "s", &callers, &own, sizeof own),
-                   XATTN_ERROR_ARGUMENT);
+  ck_assert_int_eq(xattn_read_sized(&error, "s", &callers, &own, sizeof own), XATTN_ERROR_ARGUMENT);
   ck_assert_int_eq(xattn_read_sized(&error, "s", NULL, &own, sizeof own), XATTN_ERROR_ARGUMENT);
 
   own.a = 1;

@@ -59,8 +59,8 @@ static void check_attention(xattn_handle *handle, rng *r, const shape *s, const 
   xattn_tensor lengths_tensor = xattn_tensor_dense(lengths, XATTN_I32, 1, &s->batch);
   xattn_options options = {.size = sizeof options,
                            .key_lengths = with_lengths ? &lengths_tensor : NULL};
-  oracle_attention(&q.t, &k.t, &v.t, 1.0 / sqrt((double)s->head_dim),
-                   with_lengths ? lengths : NULL, exact, bracket);
+  oracle_attention(&q.t, &k.t, &v.t, 1.0 / sqrt((double)s->head_dim), with_lengths ? lengths : NULL,
+                   exact, bracket);
   ASSERT_OK(handle, xattn_attention(handle, &q.t, &k.t, &v.t, 0.0F, &options, &out.t));
   check_rule(s, &out, exact, bracket);
   guarded_check(&out, "out");
@@ -112,8 +112,12 @@ START_TEST(random_shapes) {
   rng r = {(uint64_t)(13 + _i)};
   for (int i = 0; i < 60; i++) {
     int64_t kv_heads = rng_range(&r, 1, 4);
-    shape s = {rng_range(&r, 0, 5),  rng_range(&r, 0, 60),           rng_range(&r, 0, 90),
-               kv_heads * rng_range(&r, 1, 4), kv_heads, rng_range(&r, 1, 70),
+    shape s = {rng_range(&r, 0, 5),
+               rng_range(&r, 0, 60),
+               rng_range(&r, 0, 90),
+               kv_heads * rng_range(&r, 1, 4),
+               kv_heads,
+               rng_range(&r, 1, 70),
                rng_range(&r, 1, 70)};
     check_attention(handle, &r, &s, dense, i & 1);
   }

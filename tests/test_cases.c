@@ -35,10 +35,10 @@ static void check_case(const bench_case *c, bool whole, bool lengths) {
   xattn_tensor tensor = xattn_tensor_dense(length, XATTN_I32, 1, &l.batch);
   xattn_options options = {.size = sizeof options, .key_lengths = lengths ? &tensor : NULL};
   ASSERT_OK(handle, xattn_forward_once(handle, layer, &x.t, &y.t, &options, &out.t));
-  layer_verdict v = oracle_check_layer(&l.weights, &x.t, &y.t, lengths ? length : NULL, &out.t,
-                                       whole ? 24 : 4);
-  ck_assert_msg(v.right, "%s: error %.3g, plain float32 %.3g, largest value %.3g", c->name,
-                v.error, v.plain_error, v.largest);
+  layer_verdict v =
+      oracle_check_layer(&l.weights, &x.t, &y.t, lengths ? length : NULL, &out.t, whole ? 24 : 4);
+  ck_assert_msg(v.right, "%s: error %.3g, plain float32 %.3g, largest value %.3g", c->name, v.error,
+                v.plain_error, v.largest);
   ck_assert(v.largest > 0.0);
   guarded_check(&out, "out");
   guarded_free(&x);

@@ -14,8 +14,15 @@ typedef struct fixture {
 
 static void set_up(fixture *f) {
   *f = (fixture){.handle = cpu_handle(1),
-                 .l = {.batch = 2, .queries = 3, .keys = 4, .query_dim = 5, .context_dim = 6,
-                       .heads = 2, .head_dim = 8, .out_dim = 7, .biases = true}};
+                 .l = {.batch = 2,
+                       .queries = 3,
+                       .keys = 4,
+                       .query_dim = 5,
+                       .context_dim = 6,
+                       .heads = 2,
+                       .head_dim = 8,
+                       .out_dim = 7,
+                       .biases = true}};
   rng r = {41};
   test_layer_init(&f->l, &r);
   ASSERT_OK(f->handle, xattn_layer_create(f->handle, &f->l.weights, &f->layer));
@@ -144,8 +151,8 @@ START_TEST(options_and_handles) {
   const xattn_tensor *x = &f.x.t, *y = &f.y.t, *out = &f.out.t;
   ASSERT_FAILS(NULL, xattn_forward_once(NULL, f.layer, x, y, NULL, out), XATTN_ERROR_ARGUMENT,
                "handle: is NULL");
-  ASSERT_FAILS(f.handle, xattn_forward_once(f.handle, NULL, x, y, NULL, out),
-               XATTN_ERROR_ARGUMENT, "layer: is NULL");
+  ASSERT_FAILS(f.handle, xattn_forward_once(f.handle, NULL, x, y, NULL, out), XATTN_ERROR_ARGUMENT,
+               "layer: is NULL");
   xattn_options options = {.size = sizeof options, .plan = "fastest"};
   ASSERT_FAILS(f.handle, ONCE(x, y, &options, out), XATTN_ERROR_NOT_FOUND,
                "options.plan: \"fastest\" is unknown; known are auto, direct");
@@ -186,8 +193,8 @@ START_TEST(contexts) {
   ASSERT_FAILS(f.handle, xattn_context_create(f.handle, f.layer, y, NULL, NULL),
                XATTN_ERROR_ARGUMENT, "context: is NULL");
   ASSERT_OK(f.handle, xattn_context_create(f.handle, f.layer, y, NULL, &context));
-  ASSERT_FAILS(f.handle, xattn_forward(f.handle, f.layer, x, NULL, NULL, out),
-               XATTN_ERROR_ARGUMENT, "context: is NULL");
+  ASSERT_FAILS(f.handle, xattn_forward(f.handle, f.layer, x, NULL, NULL, out), XATTN_ERROR_ARGUMENT,
+               "context: is NULL");
   bad = *x;
   bad.shape[0] = 1;
   ASSERT_FAILS(f.handle, xattn_forward(f.handle, f.layer, &bad, context, NULL, out),
@@ -215,7 +222,7 @@ START_TEST(weights) {
   set_up(&f);
   xattn_layer *layer;
   xattn_tensor bad;
-#define WEIGHTS_FAIL(status, part)                                                             \
+#define WEIGHTS_FAIL(status, part)                                                              \
   ASSERT_FAILS(f.handle, xattn_layer_create(f.handle, &f.l.weights, &layer), (status), (part)); \
   ck_assert_ptr_null(layer)
   f.l.weights.key_weight = NULL;
@@ -269,17 +276,19 @@ START_TEST(ready_heads) {
   fixture f;
   set_up(&f);
   float q[96], k[160], v[160], out[96];
-  xattn_tensor tq = XATTN_TENSOR(q, XATTN_F32, 2, 3, 4, 4), tk = XATTN_TENSOR(k, XATTN_F32, 2, 5, 2, 4);
-  xattn_tensor tv = XATTN_TENSOR(v, XATTN_F32, 2, 5, 2, 4), to = XATTN_TENSOR(out, XATTN_F32, 2, 3, 4, 4);
+  xattn_tensor tq = XATTN_TENSOR(q, XATTN_F32, 2, 3, 4, 4),
+               tk = XATTN_TENSOR(k, XATTN_F32, 2, 5, 2, 4);
+  xattn_tensor tv = XATTN_TENSOR(v, XATTN_F32, 2, 5, 2, 4),
+               to = XATTN_TENSOR(out, XATTN_F32, 2, 3, 4, 4);
   const struct {
     xattn_tensor *tensor;
     int dimension;
     int64_t value;
     const char *part;
-  } cases[] = {{&tk, 0, 1, "k: batch is 1"},      {&tv, 0, 1, "v: batch is 1"},
-               {&to, 0, 1, "out: batch is 1"},    {&to, 1, 2, "out: rows is 2"},
-               {&tv, 1, 4, "v: rows is 4"},       {&to, 2, 2, "out: heads is 2"},
-               {&tv, 2, 1, "v: heads is 1"},      {&tk, 3, 3, "k: head width is 3"},
+  } cases[] = {{&tk, 0, 1, "k: batch is 1"},       {&tv, 0, 1, "v: batch is 1"},
+               {&to, 0, 1, "out: batch is 1"},     {&to, 1, 2, "out: rows is 2"},
+               {&tv, 1, 4, "v: rows is 4"},        {&to, 2, 2, "out: heads is 2"},
+               {&tv, 2, 1, "v: heads is 1"},       {&tk, 3, 3, "k: head width is 3"},
                {&to, 3, 3, "out: head width is 3"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     int64_t save = cases[i].tensor->shape[cases[i].dimension];

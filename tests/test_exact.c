@@ -182,7 +182,8 @@ START_TEST(huge_scores_are_fine) {
   for (int64_t b = 0; b < BATCH; b++)
     for (int64_t j = 0; j < KEYS; j++)
       for (int64_t h = 0; h < KV_HEADS; h++)
-        for (int64_t c = 0; c < WIDTH; c++) *guarded_at(&d.k, b, j, h, c) = j == 12 ? 1e19F : -1e19F;
+        for (int64_t c = 0; c < WIDTH; c++)
+          *guarded_at(&d.k, b, j, h, c) = j == 12 ? 1e19F : -1e19F;
   run(&d, NULL);
   EACH_OUT(b, i, h, c)
   ck_assert(*guarded_at(&d.out, b, i, h, c) == *guarded_at(&d.v, b, 12, h / 2, c));

@@ -67,13 +67,12 @@ static void check_gemm(xattn_device *device, rng *r, xattn_gemm g, bool bias) {
               sum += *element(&a, at, i, l) *
                      (g.b_transposed ? *element(&b, at, j, l) : *element(&b, at, l, j));
             float *got = element(&c, at, i, j);
-            ck_assert_msg(*got == sum, "%lld×%lld×%lld: %g, not %g", (long long)g.m,
-                          (long long)g.n, (long long)g.k, (double)*got, (double)sum);
+            ck_assert_msg(*got == sum, "%lld×%lld×%lld: %g, not %g", (long long)g.m, (long long)g.n,
+                          (long long)g.k, (double)*got, (double)sum);
             memcpy(before + (got - c.memory), got, sizeof *got);
           }
   ck_assert_msg(memcmp(before, c.memory, (size_t)c.size * sizeof *before) == 0,
-                "%lld×%lld×%lld: written beside C", (long long)g.m, (long long)g.n,
-                (long long)g.k);
+                "%lld×%lld×%lld: written beside C", (long long)g.m, (long long)g.n, (long long)g.k);
   free(before);
   free(a.memory);
   free(b.memory);

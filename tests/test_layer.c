@@ -42,8 +42,7 @@ static void io_free(io *d) {
 }
 
 static void check_result(const test_layer *l, const io *d, int64_t rows, const char *what) {
-  layer_verdict v =
-      oracle_check_layer(&l->weights, &d->x.t, &d->y.t, d->lengths, &d->out.t, rows);
+  layer_verdict v = oracle_check_layer(&l->weights, &d->x.t, &d->y.t, d->lengths, &d->out.t, rows);
   ck_assert_msg(v.right, "%s: error %.3g, plain float32 %.3g, largest value %.3g", what, v.error,
                 v.plain_error, v.largest);
   ck_assert(l->batch == 0 || l->queries == 0 || l->keys == 0 || v.largest > 0.0);
@@ -88,11 +87,19 @@ static const layout dense[3] = {DENSE, DENSE, DENSE};
 START_TEST(the_article_s_two_classes) {
   xattn_handle *handle = cpu_handle(0);
   rng r = {31};
-  test_layer same = {.batch = 1, .queries = 1024, .keys = 1024, .query_dim = 512,
-                     .context_dim = 512, .head_dim = 512};
+  test_layer same = {.batch = 1,
+                     .queries = 1024,
+                     .keys = 1024,
+                     .query_dim = 512,
+                     .context_dim = 512,
+                     .head_dim = 512};
   check_layer(handle, &same, &r, dense, false, 48);
-  test_layer different = {.batch = 1, .queries = 1024, .keys = 1024, .query_dim = 512,
-                          .context_dim = 1024, .head_dim = 1024};
+  test_layer different = {.batch = 1,
+                          .queries = 1024,
+                          .keys = 1024,
+                          .query_dim = 512,
+                          .context_dim = 1024,
+                          .head_dim = 1024};
   check_layer(handle, &different, &r, dense, false, 48);
   xattn_destroy(handle);
 }
@@ -125,8 +132,15 @@ END_TEST
 START_TEST(without_batch_dimension) {
   xattn_handle *handle = cpu_handle(2);
   rng r = {32};
-  test_layer l = {.batch = 1, .queries = 5, .keys = 7, .query_dim = 6, .context_dim = 4,
-                  .heads = 2, .head_dim = 3, .out_dim = 9, .biases = true};
+  test_layer l = {.batch = 1,
+                  .queries = 5,
+                  .keys = 7,
+                  .query_dim = 6,
+                  .context_dim = 4,
+                  .heads = 2,
+                  .head_dim = 3,
+                  .out_dim = 9,
+                  .biases = true};
   test_layer_init(&l, &r);
   io d;
   io_init(&d, &l, &r, dense, false);
@@ -147,8 +161,14 @@ END_TEST
 START_TEST(one_context_serves_a_batch) {
   xattn_handle *handle = cpu_handle(2);
   rng r = {33};
-  test_layer l = {.batch = 5, .queries = 6, .keys = 11, .query_dim = 8, .context_dim = 9,
-                  .heads = 2, .head_dim = 4, .out_dim = 7};
+  test_layer l = {.batch = 5,
+                  .queries = 6,
+                  .keys = 11,
+                  .query_dim = 8,
+                  .context_dim = 9,
+                  .heads = 2,
+                  .head_dim = 4,
+                  .out_dim = 7};
   static const layout shared[3] = {DENSE, BROADCAST, DENSE};
   test_layer_init(&l, &r);
   io d;
@@ -178,8 +198,15 @@ START_TEST(no_key_leaves_the_output_bias) {
   xattn_handle *handle = cpu_handle(1);
   rng r = {34};
   for (int empty = 0; empty < 2; empty++) {
-    test_layer l = {.batch = 2, .queries = 3, .keys = empty ? 0 : 4, .query_dim = 5,
-                    .context_dim = 6, .heads = 2, .head_dim = 4, .out_dim = 7, .biases = true};
+    test_layer l = {.batch = 2,
+                    .queries = 3,
+                    .keys = empty ? 0 : 4,
+                    .query_dim = 5,
+                    .context_dim = 6,
+                    .heads = 2,
+                    .head_dim = 4,
+                    .out_dim = 7,
+                    .biases = true};
     test_layer_init(&l, &r);
     io d;
     io_init(&d, &l, &r, dense, true);
@@ -203,8 +230,12 @@ START_TEST(empty_calls_write_nothing) {
   xattn_handle *handle = cpu_handle(1);
   rng r = {35};
   for (int what = 0; what < 2; what++) {
-    test_layer l = {.batch = what ? 0 : 2, .queries = what ? 3 : 0, .keys = 4, .query_dim = 5,
-                    .context_dim = 6, .head_dim = 4};
+    test_layer l = {.batch = what ? 0 : 2,
+                    .queries = what ? 3 : 0,
+                    .keys = 4,
+                    .query_dim = 5,
+                    .context_dim = 6,
+                    .head_dim = 4};
     check_layer(handle, &l, &r, dense, false, 1);
   }
   xattn_destroy(handle);
@@ -231,7 +262,8 @@ START_TEST(weights_of_other_dtypes_and_strides) {
   f64.strides[0] = 8;
   f64.strides[1] = 2;
   xattn_tensor b16 = XATTN_TENSOR(bf16, XATTN_BF16, 3, 4);
-  xattn_tensor stream = XATTN_TENSOR(x, XATTN_F32, 1, 4), result = XATTN_TENSOR(out, XATTN_F32, 1, 3);
+  xattn_tensor stream = XATTN_TENSOR(x, XATTN_F32, 1, 4),
+               result = XATTN_TENSOR(out, XATTN_F32, 1, 3);
   const xattn_tensor *dtypes[] = {&f32, &f64, &b16};
   for (int i = 0; i < 3; i++) {
     xattn_layer_weights weights = {.size = sizeof weights,

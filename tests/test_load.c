@@ -12,7 +12,8 @@ static void forward(xattn_handle *handle, const xattn_layer *layer, float out[NQ
   rng r = {71};
   for (int i = 0; i < NQ * WIDTH; i++) x[i] = (float)rng_uniform(&r);
   for (int i = 0; i < NK * WIDTH; i++) y[i] = (float)rng_uniform(&r);
-  xattn_tensor tx = XATTN_TENSOR(x, XATTN_F32, NQ, WIDTH), ty = XATTN_TENSOR(y, XATTN_F32, NK, WIDTH);
+  xattn_tensor tx = XATTN_TENSOR(x, XATTN_F32, NQ, WIDTH),
+               ty = XATTN_TENSOR(y, XATTN_F32, NK, WIDTH);
   xattn_tensor to = XATTN_TENSOR(out, XATTN_F32, NQ, WIDTH);
   ASSERT_OK(handle, xattn_forward_once(handle, layer, &tx, &ty, NULL, &to));
 }
@@ -29,8 +30,12 @@ static const struct style {
 
 START_TEST(a_file_gives_the_same_bits_as_memory) {
   xattn_handle *handle = cpu_handle(1);
-  test_layer l = {.query_dim = WIDTH, .context_dim = WIDTH, .heads = 2, .head_dim = 3,
-                  .out_dim = WIDTH, .biases = true};
+  test_layer l = {.query_dim = WIDTH,
+                  .context_dim = WIDTH,
+                  .heads = 2,
+                  .head_dim = 3,
+                  .out_dim = WIDTH,
+                  .biases = true};
   rng r = {72};
   test_layer_init(&l, &r);
   xattn_layer *layer;
@@ -56,8 +61,8 @@ START_TEST(a_file_gives_the_same_bits_as_memory) {
         parts[count++] = (named_tensor){styles[style].bias[i], l.tensor[4 + i]};
       }
     } else {
-      parts[count++] = (named_tensor){"a.in_proj_weight",
-                                      XATTN_TENSOR(packed, XATTN_F32, 3 * WIDTH, WIDTH)};
+      parts[count++] =
+          (named_tensor){"a.in_proj_weight", XATTN_TENSOR(packed, XATTN_F32, 3 * WIDTH, WIDTH)};
       parts[count++] =
           (named_tensor){"a.in_proj_bias", XATTN_TENSOR(packed_bias, XATTN_F32, 3 * WIDTH)};
       parts[count++] = (named_tensor){"a.out_proj.weight", l.tensor[3]};

@@ -80,7 +80,7 @@ END_TEST
 
 START_TEST(copies_only_where_strides_need_them) {
   xattn_problem p = problem(4, 50, 77, 8, 8);
-  p.y = (xattn_view){1, 4, 0, 308};          /* columns outermost */
+  p.y = (xattn_view){1, 4, 0, 308};               /* columns outermost */
   p.out = (xattn_view){50 * 512, 1, 64 * 50, 50}; /* transposed */
   xattn_plan_steps plan = plan_of(&p, NULL);
   ck_assert_int_eq(plan.count, 6);
@@ -120,8 +120,8 @@ START_TEST(chunks_stay_in_the_budget) {
   rng r = {7};
   for (int i = 0; i < 2000; i++) {
     int64_t kv_heads = rng_range(&r, 1, 9), heads = kv_heads * rng_range(&r, 1, 5);
-    xattn_problem p = problem(rng_range(&r, 1, 40), rng_range(&r, 1, 5000),
-                              rng_range(&r, 1, 20000), heads, kv_heads);
+    xattn_problem p = problem(rng_range(&r, 1, 40), rng_range(&r, 1, 5000), rng_range(&r, 1, 20000),
+                              heads, kv_heads);
     p.limits.parallel = rng_range(&r, 1, 16);
     xattn_plan_steps plan = plan_of(&p, NULL);
     const xattn_step *s = &plan.step[3];

@@ -140,8 +140,8 @@ static void check_public(xattn_handle *handle, int32_t rank, bool in_place) {
     for (int64_t j = keys; j < KEYS; j++) values[j] = NAN; /* must not matter */
   }
   guarded *result = in_place ? &in : &out;
-  ASSERT_OK(handle, xattn_scale_softmax(handle, &in.t, 0.5F, rank > 1 ? &options : NULL,
-                                        &result->t));
+  ASSERT_OK(handle,
+            xattn_scale_softmax(handle, &in.t, 0.5F, rank > 1 ? &options : NULL, &result->t));
   guarded_check(result, "out");
   for (int64_t row = 0; row < rows; row++)
     for (int64_t j = 0; j < KEYS; j++)

@@ -49,8 +49,14 @@ typedef struct job {
 
 static void job_init(job *j, xattn_handle *handle, int64_t keys) {
   memset(j, 0, sizeof *j);
-  j->l = (test_layer){.batch = 3, .queries = 40, .keys = keys, .query_dim = 48,
-                      .context_dim = 80, .heads = 4, .head_dim = 16, .out_dim = 48,
+  j->l = (test_layer){.batch = 3,
+                      .queries = 40,
+                      .keys = keys,
+                      .query_dim = 48,
+                      .context_dim = 80,
+                      .heads = 4,
+                      .head_dim = 16,
+                      .out_dim = 48,
                       .biases = true};
   rng r = {51};
   test_layer_init(&j->l, &r);
@@ -123,8 +129,7 @@ START_TEST(stats_agree_with_the_plan) {
   ASSERT_OK(handle, xattn_get_stats(handle, &stats));
   ck_assert(stats.flops == flops);
   ck_assert_uint_eq(stats.workspace_bytes, info.workspace_bytes);
-  ck_assert_uint_eq(stats.bytes_to_device,
-                    4 * (64 * 48 + 2 * 64 * 80 + 48 * 64 + 3 * 64 + 48));
+  ck_assert_uint_eq(stats.bytes_to_device, 4 * (64 * 48 + 2 * 64 * 80 + 48 * 64 + 3 * 64 + 48));
   job_free(&j);
   xattn_destroy(handle);
 }

@@ -18,7 +18,7 @@ check-man:
 	test -z "$$(groff -man -mdoc -ww -Tutf8 docs/xattn.1 2>&1 >/dev/null)"
 check-cppcheck:
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -Iinclude -Isrc \
-	  --enable=warning,portability,performance --suppress=missingIncludeSystem \
+	  --enable=warning,portability,performance --suppress=missingIncludeSystem --suppress=ctuuninitvar \
 	  -DXATTN_LANES=4 -DXATTN_ISA=base src apps
 # One file at a time, two at once; the flags stand in .clang-tidy.
 check-tidy:

@@ -53,8 +53,8 @@ static void cpu_release(int32_t index, void *memory) {
   free(memory);
 }
 
-static xattn_status cpu_upload(xattn_error *error, xattn_device *device, void *to,
-                               const void *from, size_t bytes) {
+static xattn_status cpu_upload(xattn_error *error, xattn_device *device, void *to, const void *from,
+                               size_t bytes) {
   (void)error;
   (void)device;
   memcpy(to, from, bytes);

@@ -83,8 +83,8 @@ static void vector(bool b_transposed, int64_t n, int64_t k, float alpha, const f
 }
 
 void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, float alpha,
-                     const float *a, int64_t lda, const float *b, int64_t ldb, float beta,
-                     float *c, int64_t ldc) {
+                     const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                     int64_t ldc) {
   /* A leading dimension of a single row is never used, but it is checked. */
   if (lda < k) lda = k;
   if (ldc < n) ldc = n;
@@ -93,6 +93,6 @@ void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, float a
     vector(b_transposed, n, k, alpha, a, b, ldb, beta, c);
     return;
   }
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, (INT)m,
-              (INT)n, (INT)k, alpha, a, (INT)lda, b, (INT)ldb, beta, c, (INT)ldc);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, (INT)m, (INT)n,
+              (INT)k, alpha, a, (INT)lda, b, (INT)ldb, beta, c, (INT)ldc);
 }

@@ -39,6 +39,6 @@ xattn_status xattn_isa_choose(xattn_error *error, const xattn_isa **isa) {
   }
   if (*isa) return XATTN_OK;
   return xattn_fail(error, XATTN_ERROR_UNAVAILABLE,
-                    "XATTN_CPU_ISA: \"%.32s\" is not available here; this processor has %s",
-                    wanted, known);
+                    "XATTN_CPU_ISA: \"%.32s\" is not available here; this processor has %s", wanted,
+                    known);
 }

@@ -45,6 +45,7 @@ xattn_status xattn_file_open_path(xattn_error *error, const char *path, xattn_fi
 }
 
 xattn_status xattn_file_open(const char *path, xattn_file **file) {
+  if (file) *file = NULL;
   return xattn_file_open_path(xattn_thread_error(), path, file);
 }
 

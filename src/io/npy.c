@@ -87,7 +87,7 @@ static xattn_status read_descr(cursor *c, header *h) {
   if (c->at < c->end && (*c->at == '[' || *c->at == '('))
     return xattn_fail(c->error, XATTN_ERROR_UNSUPPORTED, "%s: a structured dtype is not supported",
                       c->label);
-  slice descr;
+  slice descr = {NULL, 0};
   xattn_status status = read_string(c, &descr);
   if (status) return status;
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -160,7 +160,7 @@ static xattn_status read_dict(cursor *c, header *h) {
   bool comma = true;
   while (!take(c, '}')) {
     if (!comma) return expected(c, "',' or '}'");
-    slice key;
+    slice key = {NULL, 0};
     xattn_shown shown;
     xattn_status status = read_string(c, &key);
     if (status) return status;
