@@ -31,11 +31,12 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
   info->threads = device->threads;
 }
 
-/* The chunk size was measured on EPYC (AVX2, 512 KiB of L2 a core) over bench/shapes/cases.txt:
- * 1 MiB a thread is large enough for the GEMMs and small enough for the caches. */
+/* The BLAS packs K and V anew for every chunk of query rows, so chunks must not be small. Of 0.5 to
+ * 64 MiB tried on bench/shapes/cases.txt (EPYC with AVX2, 2 threads), 1 MiB a thread made `long` 1.5
+ * times slower than 2 to 32 MiB a thread, which do not differ by more than the noise; so 4. */
 static xattn_limits cpu_limits(const xattn_device *device) {
   return (xattn_limits){.max_extent = INT32_MAX,
-                        .score_bytes = (int64_t)device->threads << 20,
+                        .score_bytes = (int64_t)device->threads * (4 << 20),
                         .parallel = device->threads};
 }
 
