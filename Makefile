@@ -56,7 +56,7 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support*.c tests/ora
 TEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/test_*.c) tests/main.c)
 
 CASES_OBJ := $(patsubst %,$(BUILD)/apps/%.o,cases report utf8)
-$(BUILD)/tests/oracle.o: CFLAGS += -O3 -fopenmp
+$(BUILD)/tests/oracle.o: EXTRA = -O3 -fopenmp
 
 LIB_A := $(BUILD)/libxattn.a
 LIB_SO := $(BUILD)/libxattn.so.$(VERSION)
@@ -92,7 +92,7 @@ $(BUILD)/apps/%.o: apps/%.c $(BUILD)/.flags
 
 $(BUILD)/tests/%.o: tests/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(COMPILE) -iquote src -iquote tests -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(COMPILE) -iquote src -iquote tests $(EXTRA) -MMD -MP -c $< -o $@
 
 $(BUILD)/examples/%.o: examples/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
