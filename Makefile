@@ -22,8 +22,19 @@ version = $(shell sed -n 's/^.define XATTN_VERSION_$(1) //p' include/xattn.h)
 MAJOR := $(call version,MAJOR)
 VERSION := $(MAJOR).$(call version,MINOR).$(call version,PATCH)
 
-# ---- set-up: a stamp per group of Debian packages
-SETUP := $(BUILD)/.setup-build-$(BLAS)
+# ---- set-up: first the packages that a build needs, then what the compiler says of the machine. Make
+# starts again once it has made the file that it includes.
+SETUP := $(BUILD)/machine-$(BLAS)-$(notdir $(firstword $(CC))).mk
+ifeq ($(filter clean uninstall,$(MAKECMDGOALS)),)
+include $(SETUP)
+endif
+$(SETUP): tools/setup.sh tools/packages
+	@mkdir -p $(BUILD)
+	@tools/setup.sh build-$(BLAS)
+	@echo "ARCH := $$($(CC) -dumpmachine | cut -d- -f1)" >$@
+	@echo "MULTIARCH := $$($(CC) -print-multiarch)" >>$@
+
+# Other groups of packages have a stamp each.
 $(BUILD)/.setup-%: tools/setup.sh tools/packages
 	@mkdir -p $(BUILD)
 	@tools/setup.sh $*
@@ -38,7 +49,6 @@ LIB_FLAGS = -iquote src -DXATTN_BUILD -fPIC -fvisibility=hidden -fopenmp
 LIBS = $(BLAS_LIBS) -ljansson -fopenmp -lpthread -lm
 
 # ---- sources
-ARCH := $(shell $(CC) -dumpmachine | cut -d- -f1)
 ISAS := base
 ifeq ($(ARCH),x86_64)
 ISAS += avx2 avx512

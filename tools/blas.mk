@@ -1,6 +1,6 @@
 # How to compile against and link each BLAS. Nothing outside src/cpu/blas.c sees the difference.
-LIBDIR := /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)
-INCDIR := /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+LIBDIR := /usr/lib/$(MULTIARCH)
+INCDIR := /usr/include/$(MULTIARCH)
 
 ifeq ($(BLAS),openblas)
 BLAS_FLAGS := -I$(INCDIR)/openblas-openmp
