@@ -6,7 +6,7 @@ ifeq ($(BLAS),openblas)
 BLAS_FLAGS := -I$(INCDIR)/openblas-openmp
 BLAS_LIBS := -L$(LIBDIR)/openblas-openmp -Wl,-rpath,$(LIBDIR)/openblas-openmp -lopenblas
 else ifeq ($(BLAS),blis)
-BLAS_FLAGS := -DXATTN_BLAS_BLIS -I$(INCDIR)/blis-openmp -isystem $(INCDIR)
+BLAS_FLAGS := -DXATTN_BLAS_BLIS -isystem $(INCDIR)/blis-openmp
 BLAS_LIBS := -L$(LIBDIR)/blis-openmp -Wl,-rpath,$(LIBDIR)/blis-openmp -lblis
 else ifeq ($(BLAS),mkl)
 # Debian's libmkl-dev (non-free), or MKLROOT.

@@ -36,12 +36,12 @@ test-asan:
 	  $(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g $(SANITIZERS)" all $(BUILD)-asan/make-inputs unit-test
 	tests/test_cli.sh $(BUILD)-asan/xattn $(BUILD)-asan/make-inputs
 
-# Valgrind runs one thread at a time: the suites that only take long there are left out, and forks are
-# followed by Check's no-fork mode instead.
+# Valgrind runs one thread at a time: the suites that only take long there are left out. Without forks,
+# so that leaks are looked for once, at the end.
 test-valgrind: $(BUILD)/tests/run $(BUILD)/.setup-asan
 	for suite in api errors plan files statedict load exact steady; do \
 	  CK_FORK=no CK_RUN_SUITE=$$suite OMP_NUM_THREADS=2 valgrind -q --error-exitcode=1 \
-	    --leak-check=full --errors-for-leak-kinds=definite --suppressions=tests/valgrind.supp \
+	    --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	    $(BUILD)/tests/run || exit 1; done
 
 # The suites that touch kernels, once per instruction set of this processor.

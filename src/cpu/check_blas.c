@@ -39,16 +39,17 @@ static struct {
 static void check(void) {
   static const int64_t sizes[][3] = {{64, 96, 48}, {67, 53, 71}, {5, 96, 96}, {1, 93, 64}};
   static float a[MOST * MOST], b[MOST * MOST], c[MOST * MOST];
-  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-    for (int t = 0; t < 2; t++)
-      if (!product_is_right(t, sizes[i][0], sizes[i][1], sizes[i][2], a, b, c)) {
-        outcome.wrong = true;
-        outcome.m = sizes[i][0];
-        outcome.n = sizes[i][1];
-        outcome.k = sizes[i][2];
-        outcome.b_transposed = t;
-        return;
-      }
+  int before = xattn_blas_threads(1); /* as gemm.c calls it */
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !outcome.wrong; i++)
+    for (int t = 0; t < 2 && !outcome.wrong; t++) {
+      const int64_t *s = sizes[i];
+      outcome.wrong = !product_is_right(t, s[0], s[1], s[2], a, b, c);
+      outcome.m = s[0];
+      outcome.n = s[1];
+      outcome.k = s[2];
+      outcome.b_transposed = t;
+    }
+  (void)xattn_blas_threads(before);
 }
 
 xattn_status xattn_cpu_check_blas(xattn_error *error) {
