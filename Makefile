@@ -128,6 +128,9 @@ $(BUILD)/make-inputs: $(BUILD)/tests/make_inputs.o $(BUILD)/tests/support_files.
 $(BUILD)/check-result: $(BUILD)/tests/check_result.o $(BUILD)/tests/oracle.o $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
+$(BUILD)/tests/broken_blas.so: tests/broken_blas.c $(BUILD)/.flags
+	$(call say,CC,$@)$(COMPILE) -fPIC -shared -o $@ $<
+
 $(BUILD)/example-%: $(BUILD)/examples/%.o $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
@@ -143,10 +146,12 @@ $(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
 
 .PHONY: test unit-test
-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse unit-test
+test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse \
+    $(BUILD)/tests/broken_blas.so unit-test
 	$(BUILD)/make-inputs $(BUILD)/tests
 	$(BUILD)/example-simple $(BUILD)/tests/weights.safetensors
 	$(BUILD)/example-reuse
+	tests/test_broken_blas.sh $(PROGRAM) $(BUILD)/tests/broken_blas.so $(BUILD)/tests
 	tests/test_install.sh $(MAKE) $(BUILD)
 	tests/test_cli.sh $(PROGRAM) $(BUILD)/make-inputs
 unit-test: $(BUILD)/tests/run

@@ -128,8 +128,8 @@ static void choose_chunk(const xattn_problem *p, int64_t chunk[4]) {
   chunk[3] = at_least_1((p->queries + pieces - 1) / pieces);
   int64_t room = at_least_1(rows_in_budget / chunk[3]);
   chunk[2] = smaller(in_group, room);
-  chunk[1] = chunk[2] < in_group ? 1 : smaller(p->kv_heads, at_least_1(room / in_group));
-  chunk[0] = chunk[1] < p->kv_heads ? 1 : at_least_1(smaller(p->batch, room / p->heads));
+  chunk[1] = at_least_1(smaller(p->kv_heads, room / in_group));
+  chunk[0] = at_least_1(smaller(p->batch, room / p->heads));
 }
 
 static void attend(builder *b, xattn_operand q, xattn_operand k, xattn_operand v, xattn_operand o) {

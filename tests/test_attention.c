@@ -125,15 +125,18 @@ START_TEST(random_shapes) {
 }
 END_TEST
 
-/* Longer than one chunk of scores, so that pieces meet. */
+/* Larger than one chunk of scores (4 MiB with one thread), cut at each level in turn: batch items,
+ * groups, heads of a group, rows. */
 START_TEST(several_chunks) {
   static const layout dense[4] = {DENSE, DENSE, DENSE, DENSE};
+  static const shape shapes[] = {{6, 100, 4001, 2, 2, 4, 3},
+                                 {2, 10, 26001, 6, 6, 3, 4},
+                                 {2, 10, 26001, 6, 1, 3, 4},
+                                 {2, 301, 9001, 2, 1, 4, 3}};
   xattn_handle *handle = cpu_handle(1);
   rng r = {14};
-  shape s = {1, 300, 3001, 2, 2, 8, 5};
-  check_attention(handle, &r, &s, dense, true);
-  s = (shape){2, 5, 40001, 3, 1, 4, 4};
-  check_attention(handle, &r, &s, dense, false);
+  check_attention(handle, &r, &shapes[_i], dense, false);
+  check_attention(handle, &r, &shapes[_i], dense, true);
   xattn_destroy(handle);
 }
 END_TEST
@@ -145,7 +148,7 @@ Suite *suite_attention(void) {
   tcase_add_test(tests, edge_grid);
   tcase_add_test(tests, every_layout_of_every_tensor);
   tcase_add_loop_test(tests, random_shapes, 1, 4);
-  tcase_add_test(tests, several_chunks);
+  tcase_add_loop_test(tests, several_chunks, 0, 4);
   suite_add_tcase(suite, tests);
   return suite;
 }

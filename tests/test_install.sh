@@ -23,6 +23,15 @@ cc -std=c11 -O2 -o "$scratch/static" examples/reuse.c $(pkg-config --cflags xatt
 "$scratch/static"
 count=$((count + 1))
 
+if command -v c++ >/dev/null; then
+  printf '#include <xattn.h>\nint main() { return xattn_version()[0] ? 0 : 1; }\n' >"$scratch/user.cc"
+  # shellcheck disable=SC2046
+  c++ -std=c++11 -Wall -Wextra -pedantic -Werror -o "$scratch/user" "$scratch/user.cc" \
+    $(pkg-config --cflags --libs xattn)
+  "$scratch/user"
+  count=$((count + 1))
+fi
+
 # Only what the header declares may be seen from outside.
 foreign=$(nm -D --defined-only "$scratch/usr/lib/libxattn.so" | awk '{print $3}' |
   while read -r name; do grep -qw "$name" include/xattn.h || echo "$name"; done)
