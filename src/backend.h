@@ -46,7 +46,7 @@ typedef struct xattn_gemm {
   xattn_lengths k_limit; /* per item: the sum stops here; what A and B hold behind is not read */
 } xattn_gemm;
 
-/* out = softmax(scale·in) over each row of n; in place if both are the same. From the item's length
+/* out = softmax(scale·in) over each row of n, scale > 0; in place if both are the same. From the item's length
  * on, in is not read and out is written as 0. A row without a key above -inf becomes 0. */
 typedef struct xattn_softmax {
   int64_t m, n;

@@ -146,7 +146,7 @@ static xattn_status once(xattn_error *error, const xattn_call *call, xattn_probl
 static xattn_status forward(xattn_error *error, const xattn_call *call, xattn_problem *p,
                             xattn_lengths *lengths) {
   const xattn_context *context = call->context;
-  if (context->layer != call->layer)
+  if (context->layer != call->layer->id)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "context: was made with another layer");
   if (call->options.key_lengths)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT,
@@ -220,8 +220,9 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
     status = xattn_tensor_disjoint(error, "out", call->out, tensors[i].name, tensors[i].tensor);
   if (!status) status = key_lengths(error, call, p, lengths);
   if (status) return status;
-  if (!isfinite(call->scale))
-    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g is not finite", (double)call->scale);
+  if (!isfinite(call->scale) || call->scale < 0.0F)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g must be finite and not below 0",
+                      (double)call->scale);
   p->scale = call->scale != 0.0F ? call->scale : (float)(1.0 / sqrt((double)p->head_dim));
   p->x = head_view(call->x);
   p->k = head_view(call->k);

@@ -2,16 +2,26 @@
 
 #include "call.h"
 
+/* Elements of a kept K or V, rounded up to the alignment; false if memory cannot be that large. */
+static bool kept_elements(const xattn_problem *p, int64_t width, int64_t *elements) {
+  enum { FLOATS = XATTN_ALIGNMENT / sizeof(float) };
+  if (__builtin_mul_overflow(p->context_batch, p->keys, elements) ||
+      __builtin_mul_overflow(*elements, p->kv_heads * width, elements) ||
+      *elements > INT64_MAX / 16)
+    return false;
+  *elements = (*elements + FLOATS - 1) / FLOATS * FLOATS;
+  return true;
+}
+
 /* Memory of a new context: K, V, and the lengths behind them, each aligned. */
 static xattn_status context_memory(xattn_handle *handle, const xattn_problem *problem,
                                    xattn_lengths lengths, xattn_context *made) {
-  int64_t rows = problem->context_batch * problem->keys;
-  int64_t k = rows * problem->kv_heads * problem->head_dim;
-  int64_t v = rows * problem->kv_heads * problem->value_dim;
-  enum { FLOATS = XATTN_ALIGNMENT / sizeof(float) };
-  k = (k + FLOATS - 1) / FLOATS * FLOATS;
-  v = (v + FLOATS - 1) / FLOATS * FLOATS;
-  int64_t count = lengths.count ? problem->batch : 0;
+  int64_t k, v, count = lengths.count ? problem->batch : 0;
+  if (!kept_elements(problem, problem->head_dim, &k) ||
+      !kept_elements(problem, problem->value_dim, &v))
+    return xattn_fail(&handle->error, XATTN_ERROR_MEMORY,
+                      "context: %lld × %lld rows are larger than memory can be",
+                      (long long)problem->context_batch, (long long)problem->keys);
   xattn_status status =
       xattn_memory_new(handle, (size_t)(k + v + count) * sizeof(float), &made->memory);
   if (status) return status;
@@ -46,7 +56,7 @@ xattn_status xattn_context_create(xattn_handle *handle, const xattn_layer *layer
 
   xattn_context *made = calloc(1, sizeof *made);
   if (!made) return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "context: out of memory");
-  made->layer = layer;
+  made->layer = layer->id;
   made->batch = problem.batch;
   made->stored_batch = problem.context_batch;
   made->keys = problem.keys;

@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "convert.h"
@@ -57,7 +58,10 @@ static xattn_status widths(xattn_error *error, const xattn_layer_weights *w,
                 *value = w->value_weight->shape;
   info->heads = w->heads ? w->heads : 1;
   info->kv_heads = w->kv_heads ? w->kv_heads : info->heads;
-  if (info->heads < 1 || info->kv_heads < 1 || info->heads % info->kv_heads)
+  if (info->heads < 1)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "heads: %lld is below 1",
+                      (long long)info->heads);
+  if (info->kv_heads < 1 || info->heads % info->kv_heads)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT,
                       "kv_heads: %lld must divide heads, which is %lld", (long long)info->kv_heads,
                       (long long)info->heads);
@@ -86,8 +90,9 @@ static xattn_status widths(xattn_error *error, const xattn_layer_weights *w,
   } else if (w->out_bias) {
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "out_bias: is given without out_weight");
   }
-  if (!isfinite(w->scale))
-    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g is not finite", (double)w->scale);
+  if (!isfinite(w->scale) || w->scale < 0.0F)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g must be finite and not below 0",
+                      (double)w->scale);
   info->scale = w->scale != 0.0F ? w->scale : (float)(1.0 / sqrt((double)info->head_dim));
   return XATTN_OK;
 }
@@ -166,6 +171,7 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   part parts[PARTS];
   list_parts(&own, parts);
   for (int i = 4; i < PARTS && !status; i++) status = bias_check(error, &parts[i]);
+  if (status) return status;
   size_t bytes = 0;
   bool overflow = false; /* possible only with strides of 0 */
   for (int i = 0; i < PARTS; i++) {
@@ -174,7 +180,7 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
     parts[i].offset = bytes;
     overflow |= __builtin_add_overflow(bytes, part_bytes, &bytes);
   }
-  if (!status && overflow)
+  if (overflow)
     status = xattn_fail(error, XATTN_ERROR_MEMORY, "weights: larger than memory can be");
   if (!status) status = xattn_memory_new(handle, bytes, &made.memory);
   if (status) return status;
@@ -185,6 +191,8 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
     if (!status) status = xattn_fail(error, XATTN_ERROR_MEMORY, "layer: out of memory");
     return status;
   }
+  static atomic_uint_fast64_t last_id;
+  made.id = atomic_fetch_add(&last_id, 1) + 1;
   *result = made;
   *layer = result;
   return XATTN_OK;

@@ -22,14 +22,15 @@ struct xattn_handle {
 };
 
 struct xattn_layer {
+  uint64_t id;                     /* no other layer of this process has it, before or after */
   xattn_memory memory;             /* all weights, one after another */
   float *weight[XATTN_SLOT_COUNT]; /* by slot WQ .. BO; NULL where the layer has none */
   xattn_layer_info info;
 };
 
 struct xattn_context {
-  xattn_memory memory; /* K, then V, then the key lengths */
-  const xattn_layer *layer;
+  xattn_memory memory;  /* K, then V, then the key lengths */
+  uint64_t layer;       /* id of the layer it was made for */
   int64_t batch;        /* as the caller sees it */
   int64_t stored_batch; /* 1 if every item is the same */
   int64_t keys;

@@ -64,9 +64,11 @@ static xattn_operand readable(builder *b, xattn_operand operand, const char *tex
 static void linear(builder *b, const char *text, int64_t batch, int64_t rows, int64_t k, int64_t n,
                    xattn_operand a, xattn_slot weight, xattn_slot bias, xattn_operand c) {
   xattn_step *step = add(b, XATTN_STEP_LINEAR, text);
-  bool joined =
-      batch <= 1 || (a.view.batch == rows * a.view.row && c.view.batch == rows * c.view.row &&
-                     rows <= b->problem->limits.max_extent / batch);
+  int64_t limit = b->problem->limits.max_extent;
+  bool joined = batch <= 1 ||
+                (a.view.batch == rows * a.view.row && c.view.batch == rows * c.view.row &&
+                 rows <= limit / batch && xattn_view_is_matrix(&a.view, batch * rows, k, limit) &&
+                 xattn_view_is_matrix(&c.view, batch * rows, n, limit));
   step->batch = joined ? 1 : batch;
   step->rows = joined ? batch * rows : rows;
   step->heads = 1;

@@ -53,8 +53,12 @@ xattn_status xattn_scale_softmax(xattn_handle *handle, const xattn_tensor *score
   xattn_status status = xattn_check_options(error, options, &own);
   if (!status) status = check_scores(error, scores, out);
   if (status) return status;
-  if (!isfinite(scale))
-    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g is not finite", (double)scale);
+  if (!isfinite(scale) || scale <= 0.0F)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g must be finite and above 0",
+                      (double)scale);
+  if (own.plan)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.plan: \"%.64s\", must be NULL here",
+                      own.plan);
   if (own.key_lengths && scores->rank < 2)
     return xattn_fail(error, XATTN_ERROR_SHAPE,
                       "options.key_lengths: scores have rank %d, lengths need 2 to 4",
@@ -65,6 +69,8 @@ xattn_status xattn_scale_softmax(xattn_handle *handle, const xattn_tensor *score
   softmax.out = score_matrix(out, softmax.batch, &softmax.m);
   status = xattn_check_lengths(error, own.key_lengths, softmax.batch[0], softmax.n, false,
                                &softmax.limit);
+  if (!status && own.key_lengths)
+    status = xattn_tensor_disjoint(error, "out", out, "options.key_lengths", own.key_lengths);
   if (!status) status = handle->backend->softmax(error, handle->device, &softmax);
   if (status) return status;
   handle->stats.launches++;

@@ -250,7 +250,7 @@ START_TEST(weights) {
   f.l.weights.heads = 4;
   WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "kv_heads: 3 must divide heads, which is 4");
   f.l.weights.heads = f.l.weights.kv_heads = -2;
-  WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "kv_heads: -2");
+  WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "heads: -2 is below 1");
   f.l.weights.heads = f.l.weights.kv_heads = 2;
   bad = f.l.tensor[3];
   bad.shape[1] = 15;
@@ -265,7 +265,7 @@ START_TEST(weights) {
   WEIGHTS_FAIL(XATTN_ERROR_SHAPE, "key_bias: has 15 elements, its weight has 16 rows");
   f.l.weights.key_bias = NULL;
   f.l.weights.scale = INFINITY;
-  WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "scale: inf is not finite");
+  WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "scale: inf must be finite");
   f.l.weights.size = 1;
   WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "weights: size is 1");
   tear_down(&f);

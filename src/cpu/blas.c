@@ -85,10 +85,12 @@ static void vector(bool b_transposed, int64_t n, int64_t k, float alpha, const f
 void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, float alpha,
                      const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                      int64_t ldc) {
-  /* A leading dimension of a single row is never used, but it is checked. */
-  if (lda < k) lda = k;
-  if (ldc < n) ldc = n;
-  if (ldb < (b_transposed ? k : n)) ldb = b_transposed ? k : n;
+  /* The leading dimension of a single row is never used, but the BLAS checks it. */
+  if (m == 1) {
+    lda = k;
+    ldc = n;
+  }
+  if ((b_transposed ? n : k) == 1) ldb = b_transposed ? k : n;
   if (m == 1) {
     vector(b_transposed, n, k, alpha, a, b, ldb, beta, c);
     return;

@@ -9,7 +9,7 @@ struct xattn_device {
   const struct xattn_isa *isa;
 };
 
-/* One row of a softmax: out[j] = exp(scale·in[j] - m) / Σ, j < n; in may be out. */
+/* One row of a softmax: out[j] = exp(scale·(in[j] - max)) / Σ, scale > 0, j < n; in may be out. */
 typedef void (*xattn_softmax_row)(const float *in, float *out, int64_t n, float scale);
 
 /* The kernels for one instruction set. */

@@ -1,11 +1,12 @@
 /* One softmax row, compiled once per instruction set with XATTN_ISA and XATTN_LANES from the
  * Makefile.
  *
- * Numerics. With t = scale·in and m the largest t, every t - m is at most 0, so exp lies in [0, 1]
- * and nothing overflows; the largest term is exp(0) = 1, so the sum is at least 1 and its inverse is
- * harmless. -inf gives exactly 0. A NaN, or +inf (inf - inf), makes the sum NaN and so the whole
- * row, as it must. Only where m is -inf (every key masked) is t - m not a number without being an
- * error: that row is 0. */
+ * Numerics. With m the largest score and a scale above 0, every (in - m)·scale is at most 0 and that
+ * of the largest is exactly 0: exp lies in [0, 1], nothing overflows, the sum is at least 1 and its
+ * inverse is harmless. Subtracting before scaling also keeps equal scores equal, however large they
+ * are, and leaves nothing for the compiler to fuse. -inf gives exactly 0. A NaN, or +inf (inf - inf),
+ * makes the sum NaN and so the whole row, as it must. Only where m is -inf (every key masked) is
+ * in - m not a number without being an error: that row is 0. */
 #include <math.h>
 #include <string.h>
 
@@ -92,51 +93,43 @@ static inline void store_tail(float *to, vec v, int64_t count) {
   memcpy(to, part, (size_t)count * sizeof *to);
 }
 
-/* -inf · scale is -inf only for a positive scale; the filling of the tail must stay -inf. */
-static inline vec scaled_tail(const float *in, int64_t count, float scale) {
-  float part[XATTN_LANES];
-  for (int i = 0; i < XATTN_LANES; i++) part[i] = i < count ? in[i] * scale : -INFINITY;
-  return load(part);
-}
-
-static float row_maximum(const float *in, int64_t n, float scale) {
+static float row_maximum(const float *in, int64_t n) {
   enum { W = XATTN_LANES };
-  vec s = all(scale);
   vec m0 = all(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
   int64_t j = 0;
   for (; j + 4 * W <= n; j += 4 * W) {
-    m0 = greater(load(in + j) * s, m0);
-    m1 = greater(load(in + j + W) * s, m1);
-    m2 = greater(load(in + j + 2 * W) * s, m2);
-    m3 = greater(load(in + j + 3 * W) * s, m3);
+    m0 = greater(load(in + j), m0);
+    m1 = greater(load(in + j + W), m1);
+    m2 = greater(load(in + j + 2 * W), m2);
+    m3 = greater(load(in + j + 3 * W), m3);
   }
-  for (; j + W <= n; j += W) m0 = greater(load(in + j) * s, m0);
-  if (j < n) m1 = greater(scaled_tail(in + j, n - j, scale), m1);
+  for (; j + W <= n; j += W) m0 = greater(load(in + j), m0);
+  if (j < n) m1 = greater(load_tail(in + j, n - j), m1);
   return largest(greater(greater(m0, m1), greater(m2, m3)));
 }
 
 /* A row whose maximum is -inf holds -inf (no key: 0) and perhaps NaN, which comparisons skip. */
-static void row_without_maximum(const float *in, float *out, int64_t n, float scale) {
+static void row_without_maximum(const float *in, float *out, int64_t n) {
   bool nan = false;
-  for (int64_t j = 0; j < n; j++) nan |= isnan(in[j] * scale);
+  for (int64_t j = 0; j < n; j++) nan |= isnan(in[j]);
   for (int64_t j = 0; j < n; j++) out[j] = nan ? NAN : 0.0F;
 }
 
 void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
   enum { W = XATTN_LANES };
-  float maximum = row_maximum(in, n, scale);
+  float maximum = row_maximum(in, n);
   if (maximum == -INFINITY) {
-    row_without_maximum(in, out, n, scale);
+    row_without_maximum(in, out, n);
     return;
   }
   vec m = all(maximum), s = all(scale);
   vec s0 = all(0.0F), s1 = s0, s2 = s0, s3 = s0;
   int64_t j = 0;
   for (; j + 4 * W <= n; j += 4 * W) {
-    vec e0 = exp_negative(load(in + j) * s - m);
-    vec e1 = exp_negative(load(in + j + W) * s - m);
-    vec e2 = exp_negative(load(in + j + 2 * W) * s - m);
-    vec e3 = exp_negative(load(in + j + 3 * W) * s - m);
+    vec e0 = exp_negative((load(in + j) - m) * s);
+    vec e1 = exp_negative((load(in + j + W) - m) * s);
+    vec e2 = exp_negative((load(in + j + 2 * W) - m) * s);
+    vec e3 = exp_negative((load(in + j + 3 * W) - m) * s);
     store(out + j, e0);
     store(out + j + W, e1);
     store(out + j + 2 * W, e2);
@@ -147,12 +140,12 @@ void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n,
     s3 += e3;
   }
   for (; j + W <= n; j += W) {
-    vec e = exp_negative(load(in + j) * s - m);
+    vec e = exp_negative((load(in + j) - m) * s);
     store(out + j, e);
     s0 += e;
   }
   if (j < n) {
-    vec e = exp_negative(scaled_tail(in + j, n - j, scale) - m);
+    vec e = exp_negative((load_tail(in + j, n - j) - m) * s);
     store_tail(out + j, e, n - j);
     s1 += e;
   }
