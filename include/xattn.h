@@ -40,6 +40,7 @@
  *      matching _destroy or _close, in any order. All of these take NULL.
  *   3. A handle belongs to one thread at a time. A layer never changes after its creation and
  *      serves any number of handles of its device at once; so does a context.
+ *      After a fork, the child may go on with the CPU handles it has, on one thread.
  *   4. A call that fails has written nothing the caller can see, has changed nothing, and leaves
  *      the handle usable. What it was to hand out is NULL.
  *   5. Output tensors are overwritten, never read, and may not overlap an input: the range of
@@ -182,7 +183,8 @@ typedef struct xattn_handle_options {
   size_t size;
   const char *device; /* "auto" (also NULL): CUDA if built in and present, else the CPU;
                          "cpu"; "cuda" (its device 0) or "cuda:N" */
-  int32_t threads; /* CPU threads of one call; 0: as OpenMP decides (OMP_NUM_THREADS, affinity) */
+  int32_t threads;  /* CPU threads of one call; 0: as OpenMP decides (OMP_NUM_THREADS, affinity) */
+  int32_t reserved; /* 0 */
 } xattn_handle_options;
 
 /* Opens a device. options may be NULL. The first CPU handle of a process multiplies a few small
@@ -208,10 +210,11 @@ typedef struct xattn_handle_info {
   char detail[160]; /* the BLAS and the instruction set of the kernels, or the GPU's name */
   char note[160];   /* with "auto": why this device; otherwise "" */
   int32_t threads;  /* CPU threads of one call */
+  int32_t reserved;
 } xattn_handle_info;
 
 /* Fills *info, whose size field is set by the caller. */
-XATTN_API xattn_status xattn_get_info(const xattn_handle *handle, xattn_handle_info *info);
+XATTN_API xattn_status xattn_get_info(xattn_handle *handle, xattn_handle_info *info);
 
 /* Counted since the handle's creation. */
 typedef struct xattn_stats {
@@ -227,7 +230,7 @@ typedef struct xattn_stats {
 } xattn_stats;
 
 /* In steady state (the same shapes again) a forward raises calls, launches and flops, nothing else. */
-XATTN_API xattn_status xattn_get_stats(const xattn_handle *handle, xattn_stats *stats);
+XATTN_API xattn_status xattn_get_stats(xattn_handle *handle, xattn_stats *stats);
 
 /* ------------------------------------------------------------------ layers */
 
@@ -240,7 +243,8 @@ typedef struct xattn_layer_weights {
   size_t size;
   int64_t heads;                    /* H; 0 means 1 */
   int64_t kv_heads;                 /* Hkv; 0 means H */
-  float scale;                      /* of the scores; 0 means 1/√Dh */
+  float scale;                      /* of the scores, not below 0; 0 means 1/√Dh */
+  int32_t reserved;                 /* 0 */
   const xattn_tensor *query_weight; /* [H·Dh, Dq] */
   const xattn_tensor *key_weight;   /* [Hkv·Dh, Dc] */
   const xattn_tensor *value_weight; /* [Hkv·Dv, Dc] */
@@ -262,6 +266,7 @@ typedef struct xattn_load_options {
   int64_t heads;      /* as in xattn_layer_weights: a state dict does not tell them */
   int64_t kv_heads;
   float scale;
+  int32_t reserved; /* 0 */
 } xattn_load_options;
 
 /* Creates a layer from a .safetensors file. The names understood are listed at xattn_file_layer.
@@ -281,6 +286,7 @@ typedef struct xattn_layer_info {
   int64_t out_dim;     /* Do, or H·Dv without output projection */
   int64_t parameters;  /* elements of all weights and biases */
   float scale;
+  int32_t reserved;
 } xattn_layer_info;
 
 XATTN_API xattn_status xattn_layer_get_info(const xattn_layer *layer, xattn_layer_info *info);
@@ -390,6 +396,7 @@ typedef struct xattn_file_layer_info {
   int64_t value_width; /* Hkv·Dv */
   int64_t out_dim;     /* Do, or 0 without output projection */
   int32_t biases;      /* 1 if any bias is present */
+  int32_t reserved;
 } xattn_file_layer_info;
 
 /* Attention layer number `index` of those recognised in the file, ordered by prefix. State-dict

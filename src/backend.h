@@ -31,14 +31,13 @@ typedef struct xattn_lengths {
   int64_t step;
 } xattn_lengths;
 
-/* C = alpha·A·Bᵀ + bias   with B [n, k]    if b_transposed
- * C = alpha·A·B  + bias   with B [k, n]    otherwise
+/* C = A·Bᵀ + bias   with B [n, k]    if b_transposed
+ * C = A·B  + bias   with B [k, n]    otherwise
  * A is [m, k], C is [m, n], bias is [n] or NULL. C is overwritten, never read. With k = 0, C is the
  * bias or zero. */
 typedef struct xattn_gemm {
   int64_t m, n, k;
   int64_t batch[3];
-  float alpha;
   bool b_transposed;
   xattn_matrix a, b, c;
   const float *bias;

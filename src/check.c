@@ -107,7 +107,7 @@ static xattn_status output_stream(xattn_error *error, const xattn_call *call, xa
   if (!status) status = expect(error, "out", out, "rows", rows_of(out), "x has", p->queries);
   if (!status)
     status = expect(error, "out", out, "width", width_of(out), "the layer's out_dim is", width);
-  if (!status) status = xattn_check_output(error, "out", out);
+  if (!status) status = xattn_tensor_distinct(error, "out", out);
   if (!status) status = xattn_tensor_disjoint(error, "out", out, "x", call->x);
   if (!status && call->y) status = xattn_tensor_disjoint(error, "out", out, "y", call->y);
   if (status) return status;
@@ -193,6 +193,12 @@ static xattn_status attention_shapes(xattn_error *error, const xattn_call *call,
     return xattn_fail(error, XATTN_ERROR_SHAPE,
                       "q: has %lld heads of width %lld, v of width %lld; none may be 0",
                       (long long)q->shape[2], (long long)q->shape[3], (long long)v->shape[3]);
+  /* A dense copy has rows of heads × width. */
+  int64_t most = p->limits.max_extent;
+  if (q->shape[2] > most / q->shape[3] || q->shape[2] > most / v->shape[3])
+    return xattn_fail(
+        error, XATTN_ERROR_UNSUPPORTED, "q: %lld heads × width %lld, v × %lld; each at most %lld",
+        (long long)q->shape[2], (long long)q->shape[3], (long long)v->shape[3], (long long)most);
   p->batch = p->context_batch = q->shape[0];
   p->queries = q->shape[1];
   p->keys = k->shape[1];
@@ -215,7 +221,7 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
     if (!status) status = extents(error, tensors[i].name, tensors[i].tensor, p->limits.max_extent);
   }
   if (!status) status = attention_shapes(error, call, p);
-  if (!status) status = xattn_check_output(error, "out", call->out);
+  if (!status) status = xattn_tensor_distinct(error, "out", call->out);
   for (int i = 0; i < 3 && !status; i++)
     status = xattn_tensor_disjoint(error, "out", call->out, tensors[i].name, tensors[i].tensor);
   if (!status) status = key_lengths(error, call, p, lengths);

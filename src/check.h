@@ -30,9 +30,6 @@ xattn_status xattn_check_lengths(xattn_error *error, const xattn_tensor *lengths
 xattn_status xattn_check_float(xattn_error *error, const char *name, const xattn_tensor *tensor,
                                int32_t least_rank, int32_t most_rank, bool shape_only);
 
-/* Refuses an output of which two elements share memory. */
-xattn_status xattn_check_output(xattn_error *error, const char *name, const xattn_tensor *out);
-
 xattn_status xattn_check_call(xattn_error *error, const xattn_call *call,
                               const xattn_limits *limits, xattn_problem *problem,
                               xattn_lengths *lengths);

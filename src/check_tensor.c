@@ -53,25 +53,3 @@ xattn_status xattn_check_lengths(xattn_error *error, const xattn_tensor *lengths
   }
   return XATTN_OK;
 }
-
-xattn_status xattn_check_output(xattn_error *error, const char *name, const xattn_tensor *out) {
-  /* Taken from the smallest stride up, each stride must step over all that the ones before it
-   * reach. */
-  int64_t reach = 0;
-  bool taken[XATTN_MAX_RANK] = {false};
-  for (int32_t round = 0; round < out->rank; round++) {
-    int32_t next = 0;
-    while (taken[next]) next++;
-    for (int32_t i = next + 1; i < out->rank; i++)
-      if (!taken[i] && out->strides[i] < out->strides[next]) next = i;
-    taken[next] = true;
-    if (out->shape[next] == 0) return XATTN_OK;
-    if (out->shape[next] == 1) continue;
-    if (out->strides[next] <= reach)
-      return xattn_fail(error, XATTN_ERROR_LAYOUT,
-                        "%s: strides[%d] is %lld, but the elements within reach over %lld", name,
-                        next, (long long)out->strides[next], (long long)reach);
-    reach += (out->shape[next] - 1) * out->strides[next];
-  }
-  return XATTN_OK;
-}

@@ -225,12 +225,8 @@ xattn_status xattn_convert(xattn_error *error, const char *src_name, const xattn
   if (!same)
     return xattn_fail(error, XATTN_ERROR_SHAPE, "%s: shape is %s, that of %s is %s", dst_name,
                       xattn_shape_text(&dst_text, dst), src_name, xattn_shape_text(&src_text, src));
-  for (int32_t i = 0; i < dst->rank; i++)
-    if (dst->shape[i] > 1 && dst->strides[i] == 0)
-      return xattn_fail(error, XATTN_ERROR_LAYOUT,
-                        "%s: strides[%d] is 0, which is for inputs only (shape %s)", dst_name, i,
-                        xattn_shape_text(&dst_text, dst));
-  status = xattn_tensor_disjoint(error, dst_name, dst, src_name, src);
+  status = xattn_tensor_distinct(error, dst_name, dst);
+  if (!status) status = xattn_tensor_disjoint(error, dst_name, dst, src_name, src);
   if (!status) convert_elements(src, dst);
   return status;
 }

@@ -40,11 +40,14 @@ xattn_error *xattn_thread_error(void) {
   return &error;
 }
 
+/* A larger size than any version will have is a size that nobody set. */
+enum { MOST_BYTES = 1 << 16 };
+
 /* The size field is the first of every sized struct. */
 static xattn_status sized(xattn_error *error, const char *name, const void *callers, size_t *size) {
   if (!callers) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: is NULL", name);
   memcpy(size, callers, sizeof *size);
-  if (*size < sizeof *size)
+  if (*size < sizeof *size || *size > MOST_BYTES)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT,
                       "%s: size is %zu; set it to sizeof the struct and zero the rest", name,
                       *size);

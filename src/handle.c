@@ -20,6 +20,9 @@ xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **ha
   xattn_status status =
       options ? xattn_read_sized(error, "options", options, &own, sizeof own) : XATTN_OK;
   if (status) return status;
+  if (own.reserved)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.reserved: is %d, must be 0",
+                      own.reserved);
   if (own.threads < 0 || own.threads > MAX_THREADS)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.threads: %d is not in 0 to %d",
                       own.threads, MAX_THREADS);
@@ -57,8 +60,8 @@ xattn_status xattn_synchronize(xattn_handle *handle) {
   return handle->backend->synchronize(&handle->error, handle->device);
 }
 
-xattn_status xattn_get_info(const xattn_handle *handle, xattn_handle_info *info) {
-  xattn_error *error = xattn_thread_error();
+xattn_status xattn_get_info(xattn_handle *handle, xattn_handle_info *info) {
+  xattn_error *error = xattn_error_of(handle);
   if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
   xattn_handle_info own = {.size = sizeof own};
   if (handle->backend == &xattn_backend_cpu)
@@ -70,8 +73,8 @@ xattn_status xattn_get_info(const xattn_handle *handle, xattn_handle_info *info)
   return xattn_write_sized(error, "info", &own, sizeof own, info);
 }
 
-xattn_status xattn_get_stats(const xattn_handle *handle, xattn_stats *stats) {
-  xattn_error *error = xattn_thread_error();
+xattn_status xattn_get_stats(xattn_handle *handle, xattn_stats *stats) {
+  xattn_error *error = xattn_error_of(handle);
   if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
   return xattn_write_sized(error, "stats", &handle->stats, sizeof handle->stats, stats);
 }

@@ -165,6 +165,9 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   xattn_layer_weights own;
   xattn_status status = xattn_read_sized(error, "weights", weights, &own, sizeof own);
   xattn_layer made = {.info = {.size = sizeof made.info}};
+  if (!status && own.reserved)
+    status =
+        xattn_fail(error, XATTN_ERROR_ARGUMENT, "weights.reserved: is %d, must be 0", own.reserved);
   if (!status) status = widths(error, &own, &made.info);
   if (status) return status;
 

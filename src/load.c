@@ -16,6 +16,9 @@ xattn_status xattn_layer_load(xattn_handle *handle, const char *path,
       options ? xattn_read_sized(error, "options", options, &own, sizeof own) : XATTN_OK;
   if (status) return status;
 
+  if (own.reserved)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.reserved: is %d, must be 0",
+                      own.reserved);
   xattn_file *file;
   status = xattn_file_open_path(error, path, &file);
   if (status) return status;

@@ -40,7 +40,7 @@ static xattn_status check_scores(xattn_error *error, const xattn_tensor *scores,
     return xattn_fail(error, XATTN_ERROR_LAYOUT,
                       "scores: the last stride is %lld, out's is %lld; both must be 1",
                       (long long)scores->strides[last], (long long)out->strides[last]);
-  status = xattn_check_output(error, "out", out);
+  status = xattn_tensor_distinct(error, "out", out);
   if (!status && !same) status = xattn_tensor_disjoint(error, "out", out, "scores", scores);
   return status;
 }

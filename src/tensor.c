@@ -129,6 +129,28 @@ xattn_status xattn_tensor_disjoint(xattn_error *error, const char *out_name,
                     (unsigned long long)b, (unsigned long long)(b + b_bytes));
 }
 
+xattn_status xattn_tensor_distinct(xattn_error *error, const char *name, const xattn_tensor *out) {
+  /* Taken from the smallest stride up, each stride must step over all that the ones before it
+   * reach. */
+  int64_t reach = 0;
+  bool taken[XATTN_MAX_RANK] = {false};
+  for (int32_t round = 0; round < out->rank; round++) {
+    int32_t next = 0;
+    while (taken[next]) next++;
+    for (int32_t i = next + 1; i < out->rank; i++)
+      if (!taken[i] && out->strides[i] < out->strides[next]) next = i;
+    taken[next] = true;
+    if (out->shape[next] == 0) return XATTN_OK;
+    if (out->shape[next] == 1) continue;
+    if (out->strides[next] <= reach)
+      return xattn_fail(error, XATTN_ERROR_LAYOUT,
+                        "%s: strides[%d] is %lld, but the elements within reach over %lld", name,
+                        next, (long long)out->strides[next], (long long)reach);
+    reach += (out->shape[next] - 1) * out->strides[next];
+  }
+  return XATTN_OK;
+}
+
 const char *xattn_shape_text(xattn_text *buffer, const xattn_tensor *tensor) {
   size_t used = (size_t)snprintf(buffer->text, sizeof buffer->text, "[");
   for (int32_t i = 0; i < tensor->rank && i < XATTN_MAX_RANK; i++)

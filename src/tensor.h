@@ -18,6 +18,9 @@ bool xattn_tensor_is_dense(const xattn_tensor *tensor);    /* row-major without 
 /* Bytes from the first to one past the last element; 0 for an empty tensor. */
 size_t xattn_tensor_span(const xattn_tensor *tensor);
 
+/* Refuses an output of which two elements share memory. */
+xattn_status xattn_tensor_distinct(xattn_error *error, const char *name, const xattn_tensor *out);
+
 /* Refuses an output whose bytes meet an input's, naming both. */
 xattn_status xattn_tensor_disjoint(xattn_error *error, const char *out_name,
                                    const xattn_tensor *out, const char *in_name,

@@ -45,6 +45,19 @@ START_TEST(tensors_are_dense) {
 }
 END_TEST
 
+/* A later field must not fall into padding, which an older caller leaves undefined. */
+_Static_assert(sizeof(xattn_handle_options) == sizeof(size_t) + sizeof(char *) + 8, "padding");
+_Static_assert(sizeof(xattn_handle_info) == sizeof(size_t) + 32 + 160 + 160 + 8, "padding");
+_Static_assert(sizeof(xattn_stats) == sizeof(size_t) + 8 * 8, "padding");
+_Static_assert(sizeof(xattn_layer_weights) == sizeof(size_t) + 2 * 8 + 8 + 8 * sizeof(void *),
+               "padding");
+_Static_assert(sizeof(xattn_load_options) == sizeof(size_t) + sizeof(char *) + 2 * 8 + 8,
+               "padding");
+_Static_assert(sizeof(xattn_layer_info) == sizeof(size_t) + 8 * 8 + 8, "padding");
+_Static_assert(sizeof(xattn_options) == sizeof(size_t) + 2 * sizeof(void *), "padding");
+_Static_assert(sizeof(xattn_plan_info) == sizeof(size_t) + 32 + 3 * 8 + 1024, "padding");
+_Static_assert(sizeof(xattn_file_layer_info) == sizeof(size_t) + 256 + 32 + 5 * 8 + 8, "padding");
+
 /* An older caller's struct ends early; a newer one's has fields unknown here. */
 START_TEST(sized_structs_of_other_versions) {
   struct {
@@ -114,6 +127,11 @@ START_TEST(devices_that_are_not_there) {
   options.device = "cpu";
   options.threads = -1;
   ASSERT_FAILS(NULL, xattn_create(&options, &handle), XATTN_ERROR_ARGUMENT, "threads: -1");
+  options.threads = 0;
+  options.reserved = 7;
+  ASSERT_FAILS(NULL, xattn_create(&options, &handle), XATTN_ERROR_ARGUMENT, "reserved: is 7");
+  options.size = (size_t)-1;
+  ASSERT_FAILS(NULL, xattn_create(&options, &handle), XATTN_ERROR_ARGUMENT, "size is 18446");
   options.size = 3;
   ASSERT_FAILS(NULL, xattn_create(&options, &handle), XATTN_ERROR_ARGUMENT, "size is 3");
   ASSERT_FAILS(NULL, xattn_create(NULL, NULL), XATTN_ERROR_ARGUMENT, "handle: is NULL");

@@ -213,6 +213,24 @@ START_TEST(contexts) {
                XATTN_ERROR_ARGUMENT, "y: is given beside a context");
   xattn_layer_destroy(other);
   xattn_context_destroy(context);
+  /* Of a size that wraps around: 2^56 rows of one broadcast row. */
+  float row[6] = {0};
+  bad = XATTN_TENSOR(row, XATTN_F32, INT64_C(1) << 28, INT64_C(1) << 28, 6);
+  bad.strides[0] = bad.strides[1] = 1;
+  bad.shape[2] = 6;
+  ASSERT_FAILS(f.handle, xattn_context_create(f.handle, f.layer, &bad, NULL, &context),
+               XATTN_ERROR_MEMORY, "context: 268435456 × 268435456 rows");
+  /* A layer at the address of a destroyed one is not the one that the context was made for. */
+  ASSERT_OK(f.handle, xattn_layer_create(f.handle, &f.l.weights, &other));
+  ASSERT_OK(f.handle, xattn_context_create(f.handle, other, y, NULL, &context));
+  for (int i = 0; i < 20; i++) {
+    xattn_layer_destroy(other);
+    ASSERT_OK(f.handle, xattn_layer_create(f.handle, &f.l.weights, &other));
+    ASSERT_FAILS(f.handle, xattn_forward(f.handle, other, x, context, NULL, out),
+                 XATTN_ERROR_ARGUMENT, "context: was made with another layer");
+  }
+  xattn_layer_destroy(other);
+  xattn_context_destroy(context);
   tear_down(&f);
 }
 END_TEST
@@ -263,6 +281,9 @@ START_TEST(weights) {
   bad.shape[0] = 15;
   f.l.weights.key_bias = &bad;
   WEIGHTS_FAIL(XATTN_ERROR_SHAPE, "key_bias: has 15 elements, its weight has 16 rows");
+  bad = f.l.tensor[5];
+  bad.rank = 50000000;
+  WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "key_bias: rank is 50000000");
   f.l.weights.key_bias = NULL;
   f.l.weights.scale = INFINITY;
   WEIGHTS_FAIL(XATTN_ERROR_ARGUMENT, "scale: inf must be finite");

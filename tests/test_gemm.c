@@ -92,7 +92,6 @@ START_TEST(gemm_on_an_edge_grid) {
                           .n = edges[n],
                           .k = edges[k],
                           .batch = {2, 1, 3},
-                          .alpha = 1.0F,
                           .b_transposed = variant & 1};
           check_gemm(&device, &r, g, variant & 2);
         }
@@ -102,7 +101,12 @@ END_TEST
 START_TEST(gemm_of_one_large_item_uses_all_threads) {
   struct xattn_device device = {.threads = 2};
   rng r = {4};
-  xattn_gemm g = {.m = 130, .n = 190, .k = 70, .batch = {1, 1, 1}, .alpha = 1.0F};
+  xattn_gemm g = {
+      .m = 130,
+      .n = 190,
+      .k = 70,
+      .batch = {1, 1, 1},
+  };
   check_gemm(&device, &r, g, false);
   g.b_transposed = true;
   check_gemm(&device, &r, g, true);
@@ -116,11 +120,21 @@ START_TEST(gemm_with_limits) {
   int32_t counts[8] = {3, -1, 0, -1, 17, -1, 40, -1};
   xattn_lengths limit = {.count = counts, .step = 2};
   for (int64_t m = 1; m < 40; m += 12) {
-    xattn_gemm g = {.m = m, .n = 40, .k = 9, .batch = {4, 2, 1}, .alpha = 1.0F};
+    xattn_gemm g = {
+        .m = m,
+        .n = 40,
+        .k = 9,
+        .batch = {4, 2, 1},
+    };
     g.b_transposed = true;
     g.n_limit = limit;
     check_gemm(&device, &r, g, false);
-    g = (xattn_gemm){.m = m, .n = 9, .k = 40, .batch = {4, 2, 1}, .alpha = 1.0F};
+    g = (xattn_gemm){
+        .m = m,
+        .n = 9,
+        .k = 40,
+        .batch = {4, 2, 1},
+    };
     g.k_limit = limit;
     check_gemm(&device, &r, g, false);
     g.k_limit = (xattn_lengths){.count = counts + 4, .step = 0};

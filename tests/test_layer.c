@@ -158,6 +158,35 @@ START_TEST(without_batch_dimension) {
 }
 END_TEST
 
+/* Items that share elements: windows of one row that slide by less than the width. */
+START_TEST(sliding_windows_of_one_row) {
+  xattn_handle *handle = cpu_handle(2);
+  rng r = {36};
+  test_layer l = {.batch = 8,
+                  .queries = 1,
+                  .keys = 1,
+                  .query_dim = 16,
+                  .context_dim = 16,
+                  .head_dim = 5,
+                  .out_dim = 4};
+  test_layer_init(&l, &r);
+  io d;
+  io_init(&d, &l, &r, dense, false);
+  d.x.t.strides[0] = d.x.t.strides[1] = 3;
+  d.y.t.strides[0] = d.y.t.strides[1] = 5;
+  xattn_layer *layer;
+  ASSERT_OK(handle, xattn_layer_create(handle, &l.weights, &layer));
+  ASSERT_OK(handle, xattn_forward_once(handle, layer, &d.x.t, &d.y.t, NULL, &d.out.t));
+  layer_verdict v = oracle_check_layer(&l.weights, &d.x.t, &d.y.t, NULL, &d.out.t, 1);
+  ck_assert_msg(v.right, "error %.3g, plain float32 %.3g", v.error, v.plain_error);
+  guarded_check(&d.out, "out");
+  io_free(&d);
+  xattn_layer_destroy(layer);
+  test_layer_free(&l);
+  xattn_destroy(handle);
+}
+END_TEST
+
 START_TEST(one_context_serves_a_batch) {
   xattn_handle *handle = cpu_handle(2);
   rng r = {33};
@@ -294,6 +323,7 @@ Suite *suite_layer(void) {
   tcase_add_test(tests, the_article_s_two_classes);
   tcase_add_loop_test(tests, random_layers, 0, 6);
   tcase_add_test(tests, without_batch_dimension);
+  tcase_add_test(tests, sliding_windows_of_one_row);
   tcase_add_test(tests, one_context_serves_a_batch);
   tcase_add_test(tests, no_key_leaves_the_output_bias);
   tcase_add_test(tests, empty_calls_write_nothing);

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -158,6 +160,24 @@ START_TEST(the_same_call_gives_the_same_bits) {
 }
 END_TEST
 
+/* The child of a process that has computed has none of its OpenMP threads, and computes with one. */
+START_TEST(a_forked_child_computes) {
+  xattn_handle *handle = cpu_handle(2);
+  job j;
+  job_init(&j, handle, 300);
+  ASSERT_OK(handle, xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, NULL, &j.out.t));
+  pid_t child = fork();
+  ck_assert_int_ge(child, 0);
+  if (child == 0)
+    _exit(xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, NULL, &j.out.t) == XATTN_OK ? 0 : 1);
+  int status = 0;
+  ck_assert_int_eq(waitpid(child, &status, 0), child);
+  ck_assert_int_eq(status, 0);
+  job_free(&j);
+  xattn_destroy(handle);
+}
+END_TEST
+
 typedef struct worker {
   const job *j;
   const xattn_context *context;
@@ -216,6 +236,7 @@ Suite *suite_steady(void) {
   tcase_add_test(tests, the_second_call_allocates_nothing);
   tcase_add_test(tests, stats_agree_with_the_plan);
   tcase_add_test(tests, the_same_call_gives_the_same_bits);
+  tcase_add_test(tests, a_forked_child_computes);
   tcase_add_test(tests, threads_share_a_layer_and_a_context);
   suite_add_tcase(suite, tests);
   return suite;

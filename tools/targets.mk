@@ -77,6 +77,9 @@ bench: all
 
 # ---- installation
 ROOT = $(DESTDIR)$(PREFIX)
+ifneq ($(words [$(DESTDIR)$(PREFIX)]),1)
+$(error DESTDIR and PREFIX are "$(DESTDIR)$(PREFIX)"; blanks are not possible there)
+endif
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@|$(MAJOR)|' -e 's|@LIBS@|$(LIBS)|'
 .PHONY: install uninstall clean
 install: all

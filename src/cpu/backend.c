@@ -1,5 +1,7 @@
 /* The backend that is always built. Its memory is the host's, its stream is the calling thread. */
 #include <omp.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +9,25 @@
 #include "blas.h"
 #include "cpu.h"
 
+static atomic_bool forked;
+
+static void note_fork(void) {
+  atomic_store(&forked, true);
+}
+
+static void watch_forks(void) {
+  (void)pthread_atfork(NULL, NULL, note_fork);
+}
+
+int xattn_cpu_threads(const xattn_device *device) {
+  return atomic_load(&forked) ? 1 : device->threads;
+}
+
 static xattn_status cpu_open(xattn_error *error, int32_t index, int32_t threads,
                              xattn_device **device) {
   (void)index;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)pthread_once(&once, watch_forks);
   const xattn_isa *isa;
   xattn_status status = xattn_isa_choose(error, &isa);
   if (!status) status = xattn_cpu_check_blas(error);
@@ -28,7 +46,7 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
   char blas[96];
   xattn_blas_name(blas, sizeof blas);
   (void)snprintf(info->detail, sizeof info->detail, "%s; %s kernels", blas, device->isa->name);
-  info->threads = device->threads;
+  info->threads = xattn_cpu_threads(device);
 }
 
 /* The BLAS packs K and V anew for every chunk of query rows, so chunks must not be small. Of 0.5 to

@@ -38,7 +38,8 @@ void xattn_blas_name(char *text, size_t size) {
 #else
 /* Debian's libopenblas.so.0 is one of three builds, chosen by the machine's administrator. The
  * OpenMP one takes OpenMP's own number of threads, which is 1 inside a parallel region; the pthread
- * one has a number of its own for the whole process. */
+ * one has a number of its own for the whole process, as BLIS has: where several threads multiply at
+ * once, one may see the other's number for a while, which costs time, not results. */
 enum { OPENBLAS_PTHREAD = 1 };
 
 int xattn_blas_threads(int threads) {
@@ -72,19 +73,18 @@ void xattn_blas_name(char *text, size_t size) {
 #endif
 
 /* One row of C is a matrix-vector product, which reads B once where a GEMM would copy it first. */
-static void vector(bool b_transposed, int64_t n, int64_t k, float alpha, const float *a,
-                   const float *b, int64_t ldb, float beta, float *c) {
+static void vector(bool b_transposed, int64_t n, int64_t k, const float *a, const float *b,
+                   int64_t ldb, float beta, float *c) {
   /* Some BLASes multiply what y holds by a beta of 0. */
   if (beta == 0.0F) memset(c, 0, (size_t)n * sizeof *c);
   if (b_transposed)
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, (INT)n, (INT)k, alpha, b, (INT)ldb, a, 1, beta, c, 1);
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, (INT)n, (INT)k, 1.0F, b, (INT)ldb, a, 1, beta, c, 1);
   else
-    cblas_sgemv(CblasRowMajor, CblasTrans, (INT)k, (INT)n, alpha, b, (INT)ldb, a, 1, beta, c, 1);
+    cblas_sgemv(CblasRowMajor, CblasTrans, (INT)k, (INT)n, 1.0F, b, (INT)ldb, a, 1, beta, c, 1);
 }
 
-void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, float alpha,
-                     const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-                     int64_t ldc) {
+void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, const float *a,
+                     int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
   /* The leading dimension of a single row is never used, but the BLAS checks it. */
   if (m == 1) {
     lda = k;
@@ -92,9 +92,9 @@ void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, float a
   }
   if ((b_transposed ? n : k) == 1) ldb = b_transposed ? k : n;
   if (m == 1) {
-    vector(b_transposed, n, k, alpha, a, b, ldb, beta, c);
+    vector(b_transposed, n, k, a, b, ldb, beta, c);
     return;
   }
   cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, (INT)m, (INT)n,
-              (INT)k, alpha, a, (INT)lda, b, (INT)ldb, beta, c, (INT)ldc);
+              (INT)k, 1.0F, a, (INT)lda, b, (INT)ldb, beta, c, (INT)ldc);
 }

@@ -6,11 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Row-major C[m, n] = alpha·A[m, k]·B + beta·C, with B [n, k] if b_transposed, else [k, n]. All of
+/* Row-major C[m, n] = A[m, k]·B + beta·C, with B [n, k] if b_transposed, else [k, n]. All of
  * m, n, k are at least 1; beta 0 overwrites C whatever it holds. */
-void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, float alpha,
-                     const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
-                     int64_t ldc);
+void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, const float *a,
+                     int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
 /* The number of threads that calls of this thread use from now on; returns what it was. */
 int xattn_blas_threads(int threads);

@@ -22,7 +22,7 @@ xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xatt
   (void)error;
   int64_t rows = copy->shape[0] * copy->shape[1] * copy->shape[2];
   if (rows == 0 || copy->shape[3] == 0) return XATTN_OK;
-  int threads = rows < serial_elements / copy->shape[3] ? 1 : device->threads;
+  int threads = rows < serial_elements / copy->shape[3] ? 1 : xattn_cpu_threads(device);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t index = 0; index < rows; index++) one_row(copy, index);
   return XATTN_OK;

@@ -9,6 +9,10 @@ struct xattn_device {
   const struct xattn_isa *isa;
 };
 
+/* Threads that a call may use: the device's, or 1 in the child of a fork, where OpenMP's threads do not
+ * exist and waiting for them would take forever. */
+int xattn_cpu_threads(const xattn_device *device);
+
 /* One row of a softmax: out[j] = exp(scale·(in[j] - max)) / Σ, scale > 0, j < n; in may be out. */
 typedef void (*xattn_softmax_row)(const float *in, float *out, int64_t n, float scale);
 

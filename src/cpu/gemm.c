@@ -92,8 +92,8 @@ static void one_tile(const xattn_gemm *g, grid tiles, int64_t index) {
   const float *a_data = g->a.data + start(&g->a, b, group, head) + i * g->a.ld;
   const float *b_data =
       g->b.data + start(&g->b, b, group, head) + (g->b_transposed ? j * g->b.ld : j);
-  xattn_blas_gemm(g->b_transposed, i_end - i, j_end - j, k, g->alpha, a_data, g->a.ld, b_data,
-                  g->b.ld, bias ? 1.0F : 0.0F, c_data, g->c.ld);
+  xattn_blas_gemm(g->b_transposed, i_end - i, j_end - j, k, a_data, g->a.ld, b_data, g->b.ld,
+                  bias ? 1.0F : 0.0F, c_data, g->c.ld);
 }
 
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm) {
@@ -101,7 +101,7 @@ xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xatt
   int64_t items = gemm->batch[0] * gemm->batch[1] * gemm->batch[2];
   if (items == 0 || gemm->m == 0 || gemm->n == 0) return XATTN_OK;
   double work = (double)items * (double)gemm->m * (double)gemm->n * (double)gemm->k;
-  int threads = work < serial_work ? 1 : device->threads;
+  int threads = work < serial_work ? 1 : xattn_cpu_threads(device);
   grid tiles = choose_grid(gemm, items, threads);
   int64_t count = items * tiles.rows * tiles.columns;
   int before = xattn_blas_threads(1);

@@ -30,7 +30,7 @@ xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
   (void)error;
   int64_t rows = softmax->batch[0] * softmax->batch[1] * softmax->batch[2] * softmax->m;
   if (rows == 0 || softmax->n == 0) return XATTN_OK;
-  int threads = rows < serial_elements / softmax->n ? 1 : device->threads;
+  int threads = rows < serial_elements / softmax->n ? 1 : xattn_cpu_threads(device);
   if (threads > rows) threads = (int)rows;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t index = 0; index < rows; index++) one_row(softmax, device->isa, index);
