@@ -51,7 +51,11 @@ static int check_out_path(const run_arguments *arguments) {
   const char *inputs[] = {arguments->weights, arguments->query, arguments->context,
                           arguments->key_lengths};
   struct stat out, in;
-  if (!arguments->out || stat(arguments->out, &out) != 0) return EXIT_FINE;
+  if (!arguments->out || !*arguments->out) {
+    complain("--out", "the name is empty");
+    return EXIT_USAGE;
+  }
+  if (stat(arguments->out, &out) != 0) return EXIT_FINE;
   for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
     if (!inputs[i] || stat(inputs[i], &in) != 0) continue;
     if (in.st_dev != out.st_dev || in.st_ino != out.st_ino) continue;
@@ -108,28 +112,17 @@ static int allocate_out(const run_arguments *arguments, run_state *state) {
   return EXIT_FINE;
 }
 
-static bool length_outside(const run_state *state) {
-  const int32_t *length = state->lengths.data;
-  for (int64_t i = 0; i < state->lengths.shape[0]; i++)
-    if (length[i] > state->y.shape[state->y.rank - 2]) return true;
-  return false;
-}
-
-/* Which argument a call of the library failed for, as far as the shapes tell; NULL: unclear. */
-static const char *argument_at_fault(const run_arguments *arguments, const run_state *state,
-                                     xattn_status status) {
-  const xattn_tensor *x = &state->x, *y = &state->y;
-  if (status == XATTN_ERROR_NOT_FOUND) return "--plan";
-  if (status != XATTN_ERROR_SHAPE && status != XATTN_ERROR_ARGUMENT) return NULL;
-  if (x->shape[x->rank - 1] != state->dims.query_dim) return arguments->query;
-  if (y->shape[y->rank - 1] != state->dims.context_dim) return arguments->context;
-  /* The query sets rank and batch; the others have to follow. */
-  if (y->rank != x->rank) return arguments->context;
-  if (y->rank == 3 && y->shape[0] != x->shape[0]) return arguments->context;
-  if (state->lengths.data) {
-    int64_t batch = x->rank == 3 ? x->shape[0] : 1;
-    if (state->lengths.shape[0] != batch || length_outside(state)) return arguments->key_lengths;
-  }
+/* The library's text starts with the field at fault; the user knows it by its file or option. */
+static const char *argument_at_fault(const run_arguments *arguments, const xattn_handle *handle) {
+  const struct {
+    const char *field, *argument;
+  } fields[] = {{"x:", arguments->query},
+                {"y:", arguments->context},
+                {"options.key_lengths:", arguments->key_lengths},
+                {"options.plan:", "--plan"}};
+  const char *text = xattn_last_error(handle);
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    if (strncmp(text, fields[i].field, strlen(fields[i].field)) == 0) return fields[i].argument;
   return NULL;
 }
 
@@ -187,7 +180,7 @@ static xattn_status run_repeatedly(const run_arguments *arguments, run_state *st
 static int compute(const run_arguments *arguments, run_state *state) {
   xattn_status status = run_repeatedly(arguments, state);
   if (status) {
-    complain_status(argument_at_fault(arguments, state, status), state->handle, status);
+    complain_status(argument_at_fault(arguments, state->handle), state->handle, status);
     return status == XATTN_ERROR_NOT_FOUND ? EXIT_USAGE : EXIT_FAILED;
   }
   state->ms = samples_summary(&state->times);

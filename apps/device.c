@@ -1,6 +1,8 @@
 #include "device.h"
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "commands.h"
 #include "report.h"
@@ -10,7 +12,8 @@ int open_device(const device_arguments *arguments, xattn_handle **handle, xattn_
       .size = sizeof options, .device = arguments->name, .threads = (int32_t)arguments->threads};
   xattn_status status = xattn_create(&options, handle);
   if (status) {
-    complain_status("--device", NULL, status);
+    bool named = strncmp(xattn_last_error(NULL), "device:", strlen("device:")) == 0;
+    complain_status(named ? "--device" : NULL, NULL, status);
     return status == XATTN_ERROR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED;
   }
   *info = (xattn_handle_info){.size = sizeof *info};

@@ -145,7 +145,7 @@ typedef enum xattn_device_type { XATTN_CPU = 1, XATTN_CUDA = 2 } xattn_device_ty
 
 #define XATTN_MAX_RANK 8
 
-/* A view of the caller's memory, with the fields of a DLPack tensor. Strides are in elements; 0
+/* A view of the caller's memory, after DLPack's tensor: data, shape, strides, dtype, device. Strides are in elements; 0
  * (broadcast) is legal for inputs. Entries of shape and strides from `rank` on are ignored. */
 typedef struct xattn_tensor {
   void *data;
@@ -219,13 +219,13 @@ XATTN_API xattn_status xattn_get_info(xattn_handle *handle, xattn_handle_info *i
 /* Counted since the handle's creation. */
 typedef struct xattn_stats {
   size_t size;
-  uint64_t calls;             /* forwards, attentions, softmaxes that succeeded */
+  uint64_t calls;             /* forwards, contexts made, attentions and softmaxes that ran */
   uint64_t launches;          /* operations given to the backend: GEMMs, kernels, copies */
   uint64_t allocations;       /* of device memory, workspace included */
   uint64_t allocated_bytes;   /* sum over those allocations */
   uint64_t workspace_bytes;   /* held now by the workspace pool */
   uint64_t bytes_to_device;   /* copied from host memory into weights and contexts */
-  uint64_t bytes_from_device; /* copied back to host memory */
+  uint64_t bytes_from_device; /* copied back to host memory; none on the CPU */
   double flops; /* floating-point operations of the plans that ran, a multiply-add is 2 */
 } xattn_stats;
 
@@ -332,14 +332,15 @@ XATTN_API xattn_status xattn_forward(xattn_handle *handle, const xattn_layer *la
 typedef struct xattn_plan_info {
   size_t size;
   char name[32];            /* "direct" */
-  double flops;             /* floating-point operations of this plan, a multiply-add is 2 */
+  double flops;             /* of its matrix products, all keys counted; a multiply-add is 2 */
   double flops_direct;      /* of the direct form of the same call, for comparison */
   uint64_t workspace_bytes; /* taken from the handle's pool */
   char text[1024];          /* the steps, a line each; the same call gives the same text */
 } xattn_plan_info;
 
 /* What xattn_forward_once (context NULL) or xattn_forward (y NULL) would do. Of the tensors only
- * shape, strides and dtype are read; data may be NULL. Nothing runs. Errors as in the call itself. */
+ * shape, strides and dtype are read, and data may be NULL; key lengths with data are checked. Nothing
+ * runs. Errors as in the call itself. */
 XATTN_API xattn_status xattn_plan(xattn_handle *handle, const xattn_layer *layer,
                                   const xattn_tensor *x, const xattn_tensor *y,
                                   const xattn_context *context, const xattn_options *options,
@@ -347,14 +348,14 @@ XATTN_API xattn_status xattn_plan(xattn_handle *handle, const xattn_layer *layer
 
 /* ------------------------------------------------------------------ the parts on their own */
 
-/* out = softmax(scale·q·kᵀ)·v for ready heads; scale 0 means 1/√Dh. Any strides: [B, H, N, D] in
+/* out = softmax(scale·q·kᵀ)·v for ready heads; scale is not below 0, and 0 means 1/√Dh. Any strides: [B, H, N, D] in
  * memory is the same call with other strides.
  *     q [B, Nq, H, Dh]   k [B, Nk, Hkv, Dh]   v [B, Nk, Hkv, Dv]   out [B, Nq, H, Dv], all F32. */
 XATTN_API xattn_status xattn_attention(xattn_handle *handle, const xattn_tensor *q,
                                        const xattn_tensor *k, const xattn_tensor *v, float scale,
                                        const xattn_options *options, const xattn_tensor *out);
 
-/* out = softmax(scale·scores) over the last dimension, in one read and one write.
+/* out = softmax(scale·scores) over the last dimension, in one read and one write; scale > 0.
  *     scores, out [..., Nk], rank 1 to 4, F32, last stride 1. out may be scores itself (same data
  *     and strides). options->key_lengths: one per entry of the first dimension, needs rank 2 to 4;
  *     what lies behind a length is written as 0. A row that has no key, or only -inf, becomes 0. */
@@ -365,7 +366,8 @@ XATTN_API xattn_status xattn_scale_softmax(xattn_handle *handle, const xattn_ten
 /* ------------------------------------------------------------------ files */
 
 /* A .safetensors or .npy file, told apart by content, mapped into memory and fully checked when
- * opened. Read-only; may be shared by threads. */
+ * opened. Read-only; may be shared by threads. A file that is cut short while it is open ends the
+ * process with SIGBUS, as with any mapped file. */
 typedef struct xattn_file xattn_file;
 
 /* @return XATTN_ERROR_IO, _FORMAT (names the entry and the values), _UNSUPPORTED, _MEMORY; the
