@@ -146,7 +146,7 @@ static xattn_status once(xattn_error *error, const xattn_call *call, xattn_probl
 static xattn_status forward(xattn_error *error, const xattn_call *call, xattn_problem *p,
                             xattn_lengths *lengths) {
   const xattn_context *context = call->context;
-  if (context->layer != call->layer->id)
+  if (!call->layer || context->layer != call->layer->id)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "context: was made with another layer");
   if (call->options.key_lengths)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT,

@@ -51,7 +51,7 @@ static void check(void) {
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes && !outcome.wrong; i++)
     for (int t = 0; t < 4 && !outcome.wrong; t++) {
       const int64_t *s = sizes[i];
-      outcome.wrong = !product_is_right(t & 1, s[0], s[1], s[2], (float)(t / 2));
+      outcome.wrong = !product_is_right(t & 1, s[0], s[1], s[2], t & 2 ? 1.0F : 0.0F);
       outcome.m = s[0];
       outcome.n = s[1];
       outcome.k = s[2];
