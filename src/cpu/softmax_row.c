@@ -16,6 +16,7 @@
 #define PASTE(a, b) PASTE2(a, b)
 
 typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
+typedef uint32_t uvec __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
 typedef int32_t ivec __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
 
 static inline vec load(const float *from) {
@@ -56,8 +57,9 @@ static inline vec exp_negative(vec x) {
   p = p * r + all(1.6666665459E-1F);
   p = p * r + all(5.0000001201E-1F);
   p = p * (r * r) + r + all(1.0F);
-  /* (bits of shifted - bits of magic) is n; the bias of the exponent is 127. */
-  ivec power = ((ivec)shifted - (ivec)all(magic) + 127) << 23;
+  /* (bits of shifted - bits of magic) is n; the bias of the exponent is 127. Unsigned, since lanes far
+   * below -87 wrap around before they are replaced. */
+  uvec power = ((uvec)shifted - (uvec)all(magic) + 127) << 23;
   vec result = p * (vec)power;
   return select((ivec)(x < all(-87.33F)), all(0.0F), result);
 }
