@@ -36,10 +36,10 @@ test-asan:
 	  $(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g $(SANITIZERS)" all $(BUILD)-asan/make-inputs unit-test
 	tests/test_cli.sh $(BUILD)-asan/xattn $(BUILD)-asan/make-inputs
 
-# Valgrind runs one thread at a time, slowly: the two suites of large layers are left out. Without
+# Valgrind runs one thread at a time, slowly: the suites of large layers and of threads (steady) are left out. Without
 # forks, so that leaks are looked for once, at the end.
 test-valgrind: $(BUILD)/tests/run $(BUILD)/.setup-asan
-	for suite in api errors plan convert files npy statedict load gemm softmax exact attention steady; do \
+	for suite in api errors plan convert files npy statedict load gemm softmax exact attention; do \
 	  CK_FORK=no CK_RUN_SUITE=$$suite OMP_NUM_THREADS=2 valgrind -q --error-exitcode=1 \
 	    --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	    $(BUILD)/tests/run || exit 1; done
