@@ -25,8 +25,7 @@ static xattn_status weight_check(xattn_error *error, const char *name, const xat
   if (tensor->rank != rank)
     return xattn_fail(error, XATTN_ERROR_SHAPE, "%s: shape is %s, rank %d is needed", name,
                       xattn_shape_text(&text, tensor), rank);
-  if (tensor->dtype != XATTN_F32 && tensor->dtype != XATTN_F16 && tensor->dtype != XATTN_BF16 &&
-      tensor->dtype != XATTN_F64)
+  if (!xattn_convert_supports(tensor->dtype))
     return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be F32, F16, BF16 or F64",
                       name, xattn_dtype_name(tensor->dtype));
   for (int32_t i = 0; i < rank; i++)
