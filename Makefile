@@ -11,6 +11,8 @@ PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 
 # One short line a file; V=1 shows the commands.
+comma := ,
+blank := $() $()
 say = $(if $(V),,@echo "  $(1)  $(2)"; )
 
 .DEFAULT_GOAL := all
@@ -41,12 +43,12 @@ $(BUILD)/.setup-%: tools/setup.sh tools/packages
 	@touch $@
 
 # ---- flags
-WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Werror
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wpointer-arith -Werror
 # -std=c11 keeps floating point as written; only the kernels may contract a·b + c.
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -Iinclude $(CFLAGS)
 include tools/blas.mk
 LIB_FLAGS = -iquote src -DXATTN_BUILD -fPIC -fvisibility=hidden -fopenmp
-LIBS = $(BLAS_LIBS) -ljansson -fopenmp -lpthread -lm
+LIBS = $(BLAS_LIBS) -ljansson -fopenmp -lpthread -ldl -lm
 
 # ---- sources
 ISAS := base
@@ -68,13 +70,18 @@ TEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/test_*.c) tests/main.c)
 CASES_OBJ := $(patsubst %,$(BUILD)/apps/%.o,cases report utf8)
 $(BUILD)/tests/oracle.o: EXTRA = -O3 -fopenmp
 
+include tools/cuda.mk
+include tools/plugin.mk
+include tests/cudasim/rules.mk
+
 LIB_A := $(BUILD)/libxattn.a
 LIB_SO := $(BUILD)/libxattn.so.$(VERSION)
 PROGRAM := $(BUILD)/xattn
 
 .PHONY: all lib
-all: lib $(PROGRAM)
-	@echo "xattn $(VERSION): BLAS $(BLAS), kernels $(ISAS), CUDA off (this version has no CUDA backend)"
+all: lib $(PROGRAM) $(if $(CUDA_FOUND),$(PLUGIN))
+	@echo "xattn $(VERSION): BLAS $(BLAS), kernels $(ISAS), CUDA $(CUDA_SAYS)"
+CUDA_SAYS = $(if $(CUDA_FOUND),for sm_$(subst $(blank),$(comma) sm_,$(strip $(CUDA_ARCHS))) ($(CUDA_HOME)),off ($(if $(filter 0,$(CUDA)),CUDA=0,no CUDA 13 toolkit is installed)))
 lib: $(LIB_A) $(BUILD)/libxattn.so
 
 # ---- building; objects are made again when the flags change
@@ -145,17 +152,25 @@ $(TEST_OBJ): | $(BUILD)/.setup-test
 $(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
 
-.PHONY: test unit-test
-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse \
-    $(BUILD)/tests/broken_blas.so unit-test
+.PHONY: test unit-test program-test
+test: all unit-test $(if $(filter 0,$(CUDA)),,test-cuda) program-test
+
+unit-test: $(BUILD)/tests/run
+	$(BUILD)/tests/run
+
+program-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse $(BUILD)/tests/broken_blas.so
 	$(BUILD)/make-inputs $(BUILD)/tests
 	$(BUILD)/example-simple $(BUILD)/tests/weights.safetensors
 	$(BUILD)/example-reuse
 	tests/test_broken_blas.sh $(PROGRAM) $(BUILD)/tests/broken_blas.so $(BUILD)/tests
 	tests/test_install.sh $(MAKE) $(BUILD)
 	tests/test_cli.sh $(PROGRAM) $(BUILD)/make-inputs
-unit-test: $(BUILD)/tests/run
-	$(BUILD)/tests/run
+
+# ---- CUDA without a GPU: the suites, all of them, and those of CUDA alone, on the simulator (tests/cudasim).
+ON_SIMULATOR = LD_LIBRARY_PATH=$(BUILD)/cudasim XATTN_CUDA_PLUGIN=$(abspath $(SIM_PLUGIN)) CUDASIM_LEAKS=1
+.PHONY: test-cuda
+test-cuda: $(BUILD)/tests/run $(SIM_LIBS) $(SIM_PLUGIN)
+	$(ON_SIMULATOR) XATTN_TEST_DEVICE=cuda CUDASIM_L2_BYTES=8388608 $(BUILD)/tests/run
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/apps/*.d $(BUILD)/tests/*.d $(BUILD)/examples/*.d)
 include tools/targets.mk

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -33,4 +34,33 @@ void print_device(const xattn_handle_info *info) {
     print_safe(stdout, info->note);
   }
   printf("\nthreads  %d\n", (int)info->threads);
+}
+
+xattn_status move_to_device(xattn_handle *handle, xattn_tensor *tensor) {
+  xattn_handle_info info = {.size = sizeof info};
+  xattn_status status = xattn_get_info(handle, &info);
+  static const char cuda[] = "cuda:";
+  if (status || strncmp(info.device, cuda, strlen(cuda)) != 0) return status;
+  xattn_tensor moved = *tensor;
+  moved.device_type = XATTN_CUDA;
+  moved.device_index = (int32_t)strtol(info.device + strlen(cuda), NULL, 10);
+  size_t bytes = xattn_dtype_size(tensor->dtype);
+  for (int32_t i = 0; i < tensor->rank; i++) bytes *= (size_t)tensor->shape[i];
+  status = xattn_device_alloc(handle, bytes, &moved.data);
+  if (!status) status = xattn_tensor_copy(handle, tensor, &moved);
+  if (status) {
+    (void)xattn_device_free(handle, moved.data);
+    return status;
+  }
+  free(tensor->data);
+  *tensor = moved;
+  return XATTN_OK;
+}
+
+void free_tensor(xattn_handle *handle, xattn_tensor *tensor) {
+  if (tensor->device_type == XATTN_CUDA)
+    (void)xattn_device_free(handle, tensor->data);
+  else
+    free(tensor->data);
+  tensor->data = NULL;
 }

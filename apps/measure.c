@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "commands.h"
+#include "device.h"
 #include "random.h"
 #include "report.h"
 
@@ -21,9 +22,9 @@ typedef struct bench_state {
 static void give_back(bench_state *state) {
   xattn_context_destroy(state->context);
   xattn_layer_destroy(state->layer);
-  free(state->x.data);
-  free(state->y.data);
-  free(state->out.data);
+  free_tensor(state->handle, &state->x);
+  free_tensor(state->handle, &state->y);
+  free_tensor(state->handle, &state->out);
   samples_free(&state->times);
 }
 
@@ -62,7 +63,10 @@ static xattn_status make_streams(const bench_case *what, bench_state *state) {
   state->y = random_tensor(6, 3, y);
   /* Values are overwritten; writing some now keeps page faults out of the times. */
   state->out = random_tensor(7, 3, out);
-  return state->x.data && state->y.data && state->out.data ? XATTN_OK : XATTN_ERROR_MEMORY;
+  if (!state->x.data || !state->y.data || !state->out.data) return XATTN_ERROR_MEMORY;
+  xattn_status status = move_to_device(state->handle, &state->x);
+  if (!status) status = move_to_device(state->handle, &state->y);
+  return status ? status : move_to_device(state->handle, &state->out);
 }
 
 static xattn_status forward(bench_state *state) {

@@ -31,7 +31,8 @@
  *     xattn_synchronize(handle);                                     // out is ready
  *
  * When the same context meets many queries, make it resident once (xattn_context_create) and call
- * xattn_forward. When Q, K and V are already at hand, call xattn_attention.
+ * xattn_forward. When Q, K and V are already at hand, call xattn_attention. CUDA streams, events and
+ * allocators are in xattn_cuda.h.
  *
  * Rules of ownership
  *   1. The caller owns every tensor's memory. The library keeps no pointer into it after the call
@@ -40,9 +41,12 @@
  *      matching _destroy or _close, in any order. All of these take NULL.
  *   3. A handle belongs to one thread at a time. A layer never changes after its creation and
  *      serves any number of handles of its device at once; so does a context.
- *      After a fork, the child may go on with the CPU handles it has, on one thread.
+ *      Destroying a context needs it alone: no other handle may have unfinished work on it.
+ *      After a fork, the child may go on with the CPU handles it has, on one thread; CUDA handles
+ *      answer it with XATTN_ERROR_UNAVAILABLE.
  *   4. A call that fails has written nothing the caller can see, has changed nothing, and leaves
- *      the handle usable. What it was to hand out is NULL.
+ *      the handle usable. What it was to hand out is NULL. After XATTN_ERROR_DEVICE alone, out may
+ *      be written in part; where the device reports a fault of its own, every later call fails.
  *   5. Output tensors are overwritten, never read, and may not overlap an input: the range of
  *      bytes from a tensor's first to its last element may not meet another's.
  *
@@ -93,6 +97,7 @@ XATTN_API const char *xattn_version(void);
   X(XATTN_ERROR_OVERLAP, 5, "an output overlaps an input")                             \
   X(XATTN_ERROR_NOT_FOUND, 6, "a named thing does not exist")                          \
   X(XATTN_ERROR_FORMAT, 7, "a file is not what it claims to be")                       \
+  X(XATTN_ERROR_CAPTURE, 8, "a CUDA graph capture cannot hold what this call needs")   \
   X(XATTN_ERROR_UNSUPPORTED, 20, "valid, but this version cannot do it")               \
   X(XATTN_ERROR_UNAVAILABLE, 21, "the device is not present or not built in")          \
   X(XATTN_ERROR_MEMORY, 22, "out of memory")                                           \
@@ -112,8 +117,9 @@ XATTN_API const char *xattn_status_message(xattn_status status);
 
 /* ------------------------------------------------------------------ tensors */
 
-/* X(name, number, short name, bytes of one element). Numbers are pinned. Attention computes in
- * F32; the other types are read from files and converted (see xattn_tensor_convert). */
+/* X(name, number, short name, bytes of one element). Numbers are pinned. A call's tensors are F32 or,
+ * on CUDA, all F16 or all BF16; sums and softmax are F32 always. The other types are read from files
+ * and converted (see xattn_tensor_convert). */
 #define XATTN_DTYPE_LIST(X)          \
   X(XATTN_F32, 1, "F32", 4)          \
   X(XATTN_F16, 2, "F16", 2)          \
@@ -140,7 +146,9 @@ typedef enum xattn_dtype {
 XATTN_API const char *xattn_dtype_name(xattn_dtype dtype); /* "F32"; "?" for an unknown number */
 XATTN_API size_t xattn_dtype_size(xattn_dtype dtype);      /* bytes; 0 for an unknown number */
 
-/* Where a tensor's memory is. The numbers are DLPack's. */
+/* Where a tensor's memory is. The numbers are DLPack's. A handle on CUDA takes tensors of its own
+ * device (device_index) as they stand, and host tensors by way of pinned memory: such inputs may be used
+ * again, and such an out is filled, when the call returns. */
 typedef enum xattn_device_type { XATTN_CPU = 1, XATTN_CUDA = 2 } xattn_device_type;
 
 #define XATTN_MAX_RANK 8
@@ -179,12 +187,19 @@ XATTN_API xattn_status xattn_tensor_convert(const xattn_tensor *src, const xattn
 /* One device, its stream, its threads and its pool of workspace. */
 typedef struct xattn_handle xattn_handle;
 
+/* How products of F32 may be computed. */
+typedef enum xattn_math {
+  XATTN_MATH_DEFAULT = 0, /* true F32 */
+  XATTN_MATH_TF32 = 1     /* on CUDA, inputs of products may be rounded to 10 bits of mantissa */
+} xattn_math;
+
 typedef struct xattn_handle_options {
   size_t size;
-  const char *device; /* "auto" (also NULL): CUDA if built in and present, else the CPU;
-                         "cpu"; "cuda" (its device 0) or "cuda:N" */
-  int32_t threads;  /* CPU threads of one call; 0: as OpenMP decides (OMP_NUM_THREADS, affinity) */
-  int32_t reserved; /* 0 */
+  const char
+      *device;     /* "auto" (also NULL): CUDA if its plugin, a driver and a device are there, else
+                         the CPU; "cpu"; "cuda" (its device 0) or "cuda:N" */
+  int32_t threads; /* CPU threads of one call; 0: as OpenMP decides (OMP_NUM_THREADS, affinity) */
+  xattn_math math;
 } xattn_handle_options;
 
 /* Opens a device. options may be NULL. The first CPU handle of a process multiplies a few small
@@ -224,13 +239,38 @@ typedef struct xattn_stats {
   uint64_t allocations;       /* of device memory, workspace included */
   uint64_t allocated_bytes;   /* sum over those allocations */
   uint64_t workspace_bytes;   /* held now by the workspace pool */
-  uint64_t bytes_to_device;   /* copied from host memory into weights and contexts */
+  uint64_t bytes_to_device;   /* copied from host memory: weights and, on CUDA, host tensors */
   uint64_t bytes_from_device; /* copied back to host memory; none on the CPU */
   double flops; /* floating-point operations of the plans that ran, a multiply-add is 2 */
 } xattn_stats;
 
-/* In steady state (the same shapes again) a forward raises calls, launches and flops, nothing else. */
+/* In steady state (the same shapes again) a forward on tensors of the handle's device raises calls,
+ * launches and flops, nothing else. */
 XATTN_API xattn_status xattn_get_stats(xattn_handle *handle, xattn_stats *stats);
+
+/* Makes the handle's pool of workspace at least this large, so that no later call that needs no more
+ * (xattn_plan_info.workspace_bytes) allocates. @return XATTN_ERROR_MEMORY, _CAPTURE. */
+XATTN_API xattn_status xattn_reserve(xattn_handle *handle, size_t bytes);
+
+/* The caller's memory in place of the pool: `bytes` on the handle's device, aligned to 256. A call that
+ * needs more fails with XATTN_ERROR_MEMORY and says how much. It must stay until it is replaced, or the
+ * handle destroyed, and the handle's work is done. NULL and 0 go back to the pool. */
+XATTN_API xattn_status xattn_set_workspace(xattn_handle *handle, void *workspace, size_t bytes);
+
+/* ------------------------------------------------------------------ memory on the device */
+
+/* Memory on the handle's device for the caller's own tensors, aligned to 256 bytes, and its return, both in
+ * the order of the handle's work. What is not returned goes with the handle. free takes NULL.
+ * @return XATTN_ERROR_ARGUMENT (not from this handle), _MEMORY, _CAPTURE. */
+XATTN_API xattn_status xattn_device_alloc(xattn_handle *handle, size_t bytes, void **memory);
+XATTN_API xattn_status xattn_device_free(xattn_handle *handle, void *memory);
+
+/* dst = src: the same shape, host or the handle's device on either side. From host to device the dtype may
+ * change, as in xattn_tensor_convert; otherwise it is the same. A host src may be used again at return, a
+ * host dst is filled at return. A device tensor has rank 4 at most.
+ * @return XATTN_ERROR_SHAPE, _DTYPE, _LAYOUT, _OVERLAP, _UNSUPPORTED (rank), _MEMORY, _CAPTURE. */
+XATTN_API xattn_status xattn_tensor_copy(xattn_handle *handle, const xattn_tensor *src,
+                                         const xattn_tensor *dst);
 
 /* ------------------------------------------------------------------ layers */
 
@@ -238,13 +278,14 @@ XATTN_API xattn_status xattn_get_stats(xattn_handle *handle, xattn_stats *stats)
 typedef struct xattn_layer xattn_layer;
 
 /* Weights in host memory: F32, F16, BF16 or F64, any strides, aligned or not. They are copied and
- * converted to F32; the caller may free them after the call. Every width is read off the shapes. */
+ * converted to the layer's dtype; the caller may free them after the call. Every width is read off the
+ * shapes. */
 typedef struct xattn_layer_weights {
   size_t size;
   int64_t heads;                    /* H; 0 means 1 */
   int64_t kv_heads;                 /* Hkv; 0 means H */
   float scale;                      /* of the scores, not below 0; 0 means 1/√Dh */
-  int32_t reserved;                 /* 0 */
+  xattn_dtype dtype;                /* of the layer and the tensors it is used with; 0 means F32 */
   const xattn_tensor *query_weight; /* [H·Dh, Dq] */
   const xattn_tensor *key_weight;   /* [Hkv·Dh, Dc] */
   const xattn_tensor *value_weight; /* [Hkv·Dv, Dc] */
@@ -266,7 +307,7 @@ typedef struct xattn_load_options {
   int64_t heads;      /* as in xattn_layer_weights: a state dict does not tell them */
   int64_t kv_heads;
   float scale;
-  int32_t reserved; /* 0 */
+  xattn_dtype dtype; /* as in xattn_layer_weights; 0 means F32, whatever the file holds */
 } xattn_load_options;
 
 /* Creates a layer from a .safetensors file. The names understood are listed at xattn_file_layer.
@@ -286,7 +327,7 @@ typedef struct xattn_layer_info {
   int64_t out_dim;     /* Do, or H·Dv without output projection */
   int64_t parameters;  /* elements of all weights and biases */
   float scale;
-  int32_t reserved;
+  xattn_dtype dtype;
 } xattn_layer_info;
 
 XATTN_API xattn_status xattn_layer_get_info(const xattn_layer *layer, xattn_layer_info *info);
@@ -304,8 +345,9 @@ typedef struct xattn_options {
 } xattn_options;
 
 /* out = cross attention of x over y, projections included.
- *     x [B, Nq, Dq]   y [B, Nk, Dc]   out [B, Nq, Do], all F32; or all of rank 2, without B.
- * Enqueued on the handle; ready after xattn_synchronize (on the CPU: at return).
+ *     x [B, Nq, Dq]   y [B, Nk, Dc]   out [B, Nq, Do], all of the layer's dtype; or all of rank 2,
+ *     without B.
+ * Enqueued on the handle; ready after xattn_synchronize (on the CPU, or with a host tensor: at return).
  * @return XATTN_ERROR_ARGUMENT, _SHAPE, _DTYPE, _LAYOUT, _OVERLAP, _NOT_FOUND (plan), _MEMORY. */
 XATTN_API xattn_status xattn_forward_once(xattn_handle *handle, const xattn_layer *layer,
                                           const xattn_tensor *x, const xattn_tensor *y,
@@ -350,14 +392,14 @@ XATTN_API xattn_status xattn_plan(xattn_handle *handle, const xattn_layer *layer
 
 /* out = softmax(scale·q·kᵀ)·v for ready heads; scale is not below 0, and 0 means 1/√Dh. Any strides: [B, H, N, D] in
  * memory is the same call with other strides.
- *     q [B, Nq, H, Dh]   k [B, Nk, Hkv, Dh]   v [B, Nk, Hkv, Dv]   out [B, Nq, H, Dv], all F32. */
+ *     q [B, Nq, H, Dh]   k [B, Nk, Hkv, Dh]   v [B, Nk, Hkv, Dv]   out [B, Nq, H, Dv], of one dtype. */
 XATTN_API xattn_status xattn_attention(xattn_handle *handle, const xattn_tensor *q,
                                        const xattn_tensor *k, const xattn_tensor *v, float scale,
                                        const xattn_options *options, const xattn_tensor *out);
 
 /* out = softmax(scale·scores) over the last dimension, in one read and one write; scale > 0.
- *     scores, out [..., Nk], rank 1 to 4, F32, last stride 1. out may be scores itself (same data
- *     and strides). options->key_lengths: one per entry of the first dimension, needs rank 2 to 4;
+ *     scores, out [..., Nk], rank 1 to 4, last stride 1; on CUDA any pair of F32, F16 and BF16. out may be
+ *     scores itself (same data, dtype and strides). options->key_lengths: one per entry of the first dimension, needs rank 2 to 4;
  *     what lies behind a length is written as 0. A row that has no key, or only -inf, becomes 0. */
 XATTN_API xattn_status xattn_scale_softmax(xattn_handle *handle, const xattn_tensor *scores,
                                            float scale, const xattn_options *options,

@@ -2,17 +2,19 @@
  * steps (plan.h) and hands each step to the table of the handle's backend. Everything a backend
  * does after `open` is enqueued on the device's stream and may be asynchronous.
  *
- * All matrices are row-major float32 in device memory:
+ * All matrices are row-major in device memory, of F32 or, where the backend computes with them, F16 or
+ * BF16; products are summed in float32:
  *
  *     element (i, j) of item (b, g, h)  =  data[b·stride[0] + g·stride[1] + h·stride[2] + i·ld + j]
  *
  * The three batch levels are the batch item, the key/value head and the query head within its
  * group, so that grouped queries read their shared K and V through a stride of 0, and heads are
- * split and joined by strides alone. */
+ * split and joined by strides alone. Strides and ld are in elements. */
 #ifndef XATTN_BACKEND_H
 #define XATTN_BACKEND_H
 
 #include <stdbool.h>
+#include <xattn_cuda.h>
 
 #include "error.h"
 
@@ -20,12 +22,14 @@
 typedef struct xattn_device xattn_device;
 
 typedef struct xattn_matrix {
-  float *data;
+  void *data;
+  xattn_dtype dtype;
   int64_t ld;
   int64_t stride[3];
 } xattn_matrix;
 
-/* Key lengths: item b has count[b·step] keys, at most all; NULL means all. step 0 shares one. */
+/* Key lengths in host memory: item b has count[b·step] keys, at most all; NULL means all. step 0 shares
+ * one. Read while the call runs, not later. */
 typedef struct xattn_lengths {
   const int32_t *count;
   int64_t step;
@@ -33,20 +37,20 @@ typedef struct xattn_lengths {
 
 /* C = A·Bᵀ + bias   with B [n, k]    if b_transposed
  * C = A·B  + bias   with B [k, n]    otherwise
- * A is [m, k], C is [m, n], bias is [n] or NULL. C is overwritten, never read. With k = 0, C is the
- * bias or zero. */
+ * A is [m, k], C is [m, n], bias is [n] of C's dtype or NULL. A and B have one dtype; C has the same or
+ * F32. C is overwritten, never read. With k = 0, C is the bias or zero. */
 typedef struct xattn_gemm {
   int64_t m, n, k;
   int64_t batch[3];
   bool b_transposed;
   xattn_matrix a, b, c;
-  const float *bias;
+  const void *bias;
   xattn_lengths n_limit; /* per item: columns of C from here on are neither computed nor written */
   xattn_lengths k_limit; /* per item: the sum stops here; what A and B hold behind is not read */
 } xattn_gemm;
 
-/* out = softmax(scale·in) over each row of n, scale > 0; in place if both are the same. From the item's length
- * on, in is not read and out is written as 0. A row without a key above -inf becomes 0. */
+/* out = softmax(scale·in) over each row of n, scale > 0; in place if both are the same. From the item's
+ * length on, in is not read and out is written as 0. A row without a key above -inf becomes 0. */
 typedef struct xattn_softmax {
   int64_t m, n;
   int64_t batch[3];
@@ -55,11 +59,12 @@ typedef struct xattn_softmax {
   xattn_lengths limit;
 } xattn_softmax;
 
-/* out[i] = in[i] over four dimensions of any strides. */
+/* out[i] = in[i] over four dimensions of any strides, elements of one dtype. */
 typedef struct xattn_copy {
   int64_t shape[4];
-  const float *in;
-  float *out;
+  xattn_dtype dtype;
+  const void *in;
+  void *out;
   int64_t in_stride[4], out_stride[4];
 } xattn_copy;
 
@@ -68,33 +73,85 @@ typedef struct xattn_limits {
   int64_t max_extent;  /* of one dimension or leading dimension of a matrix */
   int64_t score_bytes; /* a chunk of scores of this size stays in the cache between its two GEMMs */
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
+  int64_t row_alignment; /* rows of scores start at multiples of this many elements */
+  bool half;             /* computes with F16 and BF16 */
 } xattn_limits;
 
-typedef struct xattn_backend {
-  const char *name; /* "cpu", "cuda" */
+typedef struct xattn_device_options {
+  int32_t threads; /* as in xattn_handle_options */
+  xattn_math math;
+} xattn_device_options;
 
-  /* Opens device `index`; `threads` as in xattn_handle_options. */
-  xattn_status (*open)(xattn_error *error, int32_t index, int32_t threads, xattn_device **device);
-  void (*close)(xattn_device *device);
+typedef struct xattn_backend xattn_backend;
+
+/* Device memory and who frees it. */
+typedef struct xattn_memory {
+  const xattn_backend *backend; /* NULL: none */
+  int32_t index;
+  void *data;
+  void *block; /* the backend's own */
+} xattn_memory;
+
+/* Streams and events, for backends that have them. A stream and an event are the backend's own. */
+typedef struct xattn_interop {
+  xattn_status (*set_stream)(xattn_error *error, xattn_device *device, void *stream);
+  void *(*get_stream)(const xattn_device *device);
+  xattn_status (*wait_event)(xattn_error *error, xattn_device *device, void *event);
+  xattn_status (*record_event)(xattn_error *error, xattn_device *device, void *event);
+  xattn_status (*set_allocator)(xattn_error *error, xattn_device *device,
+                                const xattn_cuda_allocator *allocator);
+} xattn_interop;
+
+struct xattn_backend {
+  const char *name;             /* "cpu", "cuda" */
+  xattn_device_type memory;     /* where its memory is; XATTN_CPU: host tensors are used in place */
+  const xattn_interop *interop; /* NULL: it has no streams */
+
+  xattn_status (*open)(xattn_error *error, int32_t index, const xattn_device_options *options,
+                       xattn_device **device);
+  void (*close)(xattn_device *device);                                   /* waits for its work */
   void (*describe)(const xattn_device *device, xattn_handle_info *info); /* detail and threads */
   xattn_limits (*limits)(const xattn_device *device);
 
-  /* Memory, aligned to XATTN_ALIGNMENT bytes. Freed by device number, since layers and contexts
-   * may outlive the handle that made them. */
-  xattn_status (*allocate)(xattn_error *error, xattn_device *device, size_t bytes, void **memory);
-  void (*release)(int32_t index, void *memory);
-  xattn_status (*upload)(xattn_error *error, xattn_device *device, void *to, const void *from,
-                         size_t bytes);
+  /* Asked once before the steps of a call: may work be enqueued? *capturing: it is recorded into a
+   * graph, not run. */
+  xattn_status (*begin)(xattn_error *error, xattn_device *device, bool *capturing);
+
+  /* Memory, aligned to XATTN_ALIGNMENT bytes, in stream order. It may be released after the device that
+   * allocated it was closed. */
+  xattn_status (*allocate)(xattn_error *error, xattn_device *device, size_t bytes,
+                           xattn_memory *memory);
+  void (*release)(xattn_memory *memory);
+
+  /* Memory that one device writes and others read: publish marks what is enqueued by now as its contents,
+   * acquire makes what is enqueued from now on wait for them. */
+  xattn_status (*publish)(xattn_error *error, xattn_device *device, xattn_memory *memory);
+  xattn_status (*acquire)(xattn_error *error, xattn_device *device, const xattn_memory *memory);
+
+  /* Between a host tensor and device memory in the packed order of pack.h, all of its elements. The host
+   * tensor may be used again at return. upload converts to the dtype; download does not. */
+  xattn_status (*upload)(xattn_error *error, xattn_device *device, void *to, xattn_dtype dtype,
+                         const xattn_tensor *from);
+  xattn_status (*download)(xattn_error *error, xattn_device *device, const void *from,
+                           const xattn_tensor *to);
 
   xattn_status (*gemm)(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
   xattn_status (*softmax)(xattn_error *error, xattn_device *device, const xattn_softmax *softmax);
   xattn_status (*copy)(xattn_error *error, xattn_device *device, const xattn_copy *copy);
   xattn_status (*synchronize)(xattn_error *error, xattn_device *device);
-} xattn_backend;
+};
 
-#define XATTN_ALIGNMENT 64
+enum { XATTN_ALIGNMENT = 256 };
 
 extern const xattn_backend xattn_backend_cpu;
+
+/* What a plugin exports, as XATTN_PLUGIN_SYMBOL. A plugin belongs to the library of the same build: its
+ * version must be xattn_version(). */
+typedef struct xattn_plugin {
+  const char *version;
+  const xattn_backend *backend;
+} xattn_plugin;
+#define XATTN_PLUGIN_SYMBOL "xattn_cuda_plugin"
 
 /* The backend and device number of "auto", "cpu", "cuda" or "cuda:N"; note tells why auto chose. */
 xattn_status xattn_backend_find(xattn_error *error, const char *name, const xattn_backend **backend,

@@ -2,17 +2,20 @@
 
 #include <math.h>
 
+#include "stage.h"
 #include "tensor.h"
 
-/* [B, N, D] or [N, D] as the planner sees it. */
-static xattn_view stream_view(const xattn_tensor *t) {
-  const int64_t *last = t->strides + t->rank - 2;
-  return (xattn_view){.batch = t->rank == 3 ? t->strides[0] : 0, .row = last[0], .column = last[1]};
+/* [B, N, D] or [N, D] as the steps will see it. */
+static xattn_view stream_view(const xattn_call *call, const xattn_tensor *tensor) {
+  xattn_tensor t = xattn_as_staged(call->handle, tensor);
+  const int64_t *last = t.strides + t.rank - 2;
+  return (xattn_view){.batch = t.rank == 3 ? t.strides[0] : 0, .row = last[0], .column = last[1]};
 }
 
 /* [B, N, H, D] */
-static xattn_view head_view(const xattn_tensor *t) {
-  return (xattn_view){t->strides[0], t->strides[1], t->strides[2], t->strides[3]};
+static xattn_view head_view(const xattn_call *call, const xattn_tensor *tensor) {
+  xattn_tensor t = xattn_as_staged(call->handle, tensor);
+  return (xattn_view){t.strides[0], t.strides[1], t.strides[2], t.strides[3]};
 }
 
 static int64_t batch_of(const xattn_tensor *t) {
@@ -47,7 +50,8 @@ static xattn_status extents(xattn_error *error, const char *name, const xattn_te
 static xattn_status stream(xattn_error *error, const xattn_call *call, const char *name,
                            const xattn_tensor *tensor, const xattn_limits *limits) {
   if (!tensor) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: is NULL", name);
-  xattn_status status = xattn_check_float(error, name, tensor, 2, 3, call->shape_only);
+  xattn_status status = xattn_check_operand(call->handle, error, name, tensor,
+                                            call->layer->info.dtype, 2, 3, call->shape_only);
   return status ? status : extents(error, name, tensor, limits->max_extent);
 }
 
@@ -65,6 +69,7 @@ static void from_layer(const xattn_layer *layer, xattn_problem *p) {
   p->value_bias = layer->weight[XATTN_SLOT_BV] != NULL;
   p->out_bias = layer->weight[XATTN_SLOT_BO] != NULL;
   p->scale = info->scale;
+  p->dtype = info->dtype;
 }
 
 /* Equal items, told by a batch stride of 0, are projected once. */
@@ -74,7 +79,7 @@ static xattn_status context_stream(xattn_error *error, const xattn_call *call, x
     status = expect(error, "y", call->y, "width", width_of(call->y), "key_weight has in_dim",
                     p->context_dim);
   if (status) return status;
-  p->y = stream_view(call->y);
+  p->y = stream_view(call, call->y);
   p->keys = rows_of(call->y);
   p->batch = batch_of(call->y);
   p->context_batch = p->y.batch == 0 && p->batch > 1 ? 1 : p->batch;
@@ -87,7 +92,7 @@ static xattn_status query_stream(xattn_error *error, const xattn_call *call, xat
   if (!status)
     status = expect(error, "x", x, "width", width_of(x), "query_weight has in_dim", p->query_dim);
   if (status) return status;
-  p->x = stream_view(x);
+  p->x = stream_view(call, x);
   p->queries = rows_of(x);
   return XATTN_OK;
 }
@@ -111,7 +116,7 @@ static xattn_status output_stream(xattn_error *error, const xattn_call *call, xa
   if (!status) status = xattn_tensor_disjoint(error, "out", out, "x", call->x);
   if (!status && call->y) status = xattn_tensor_disjoint(error, "out", out, "y", call->y);
   if (status) return status;
-  p->out = stream_view(out);
+  p->out = stream_view(call, out);
   p->out.head = p->value_dim * p->out.column;
   return XATTN_OK;
 }
@@ -199,6 +204,7 @@ static xattn_status attention_shapes(xattn_error *error, const xattn_call *call,
     return xattn_fail(
         error, XATTN_ERROR_UNSUPPORTED, "q: %lld heads × width %lld, v × %lld; each at most %lld",
         (long long)q->shape[2], (long long)q->shape[3], (long long)v->shape[3], (long long)most);
+  p->dtype = q->dtype;
   p->batch = p->context_batch = q->shape[0];
   p->queries = q->shape[1];
   p->keys = k->shape[1];
@@ -217,7 +223,8 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
   } tensors[] = {{"q", call->x}, {"k", call->k}, {"v", call->v}, {"out", call->out}};
   xattn_status status = XATTN_OK;
   for (int i = 0; i < 4 && !status; i++) {
-    status = xattn_check_float(error, tensors[i].name, tensors[i].tensor, 4, 4, false);
+    status = xattn_check_operand(call->handle, error, tensors[i].name, tensors[i].tensor,
+                                 i ? call->x->dtype : 0, 4, 4, false);
     if (!status) status = extents(error, tensors[i].name, tensors[i].tensor, p->limits.max_extent);
   }
   if (!status) status = attention_shapes(error, call, p);
@@ -230,10 +237,10 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g must be finite and not below 0",
                       (double)call->scale);
   p->scale = call->scale != 0.0F ? call->scale : (float)(1.0 / sqrt((double)p->head_dim));
-  p->x = head_view(call->x);
-  p->k = head_view(call->k);
-  p->v = head_view(call->v);
-  p->out = head_view(call->out);
+  p->x = head_view(call, call->x);
+  p->k = head_view(call, call->k);
+  p->v = head_view(call, call->v);
+  p->out = head_view(call, call->out);
   return XATTN_OK;
 }
 

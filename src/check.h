@@ -8,6 +8,7 @@
 /* What a call asks for. Pointers that a task does not use are NULL. */
 typedef struct xattn_call {
   xattn_task task;
+  xattn_handle *handle;
   const xattn_layer *layer;
   const xattn_tensor *x, *y; /* attention: x is q */
   const xattn_context *context;
@@ -26,9 +27,15 @@ xattn_status xattn_check_options(xattn_error *error, const xattn_options *caller
 xattn_status xattn_check_lengths(xattn_error *error, const xattn_tensor *lengths, int64_t batch,
                                  int64_t keys, bool shape_only, xattn_lengths *result);
 
-/* dtype F32, aligned, rank in a range; then as xattn_tensor_check. */
-xattn_status xattn_check_float(xattn_error *error, const char *name, const xattn_tensor *tensor,
-                               int32_t least_rank, int32_t most_rank, bool shape_only);
+/* A tensor that the handle's device computes with, of this dtype (0: of any), aligned, its rank in a
+ * range; then as xattn_tensor_check. */
+xattn_status xattn_check_operand(const xattn_handle *handle, xattn_error *error, const char *name,
+                                 const xattn_tensor *tensor, xattn_dtype dtype, int32_t least_rank,
+                                 int32_t most_rank, bool shape_only);
+
+/* Whether the handle's device computes with the dtype. */
+xattn_status xattn_check_dtype(const xattn_handle *handle, xattn_error *error, const char *name,
+                               xattn_dtype dtype);
 
 xattn_status xattn_check_call(xattn_error *error, const xattn_call *call,
                               const xattn_limits *limits, xattn_problem *problem,

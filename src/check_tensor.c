@@ -9,20 +9,37 @@ xattn_status xattn_check_options(xattn_error *error, const xattn_options *caller
   return xattn_read_sized(error, "options", callers, options, sizeof *options);
 }
 
-xattn_status xattn_check_float(xattn_error *error, const char *name, const xattn_tensor *tensor,
-                               int32_t least_rank, int32_t most_rank, bool shape_only) {
-  xattn_status status = xattn_tensor_check(error, name, tensor, shape_only);
+xattn_status xattn_check_dtype(const xattn_handle *handle, xattn_error *error, const char *name,
+                               xattn_dtype dtype) {
+  bool half = dtype == XATTN_F16 || dtype == XATTN_BF16;
+  if (dtype != XATTN_F32 && !half)
+    return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be F32, F16 or BF16", name,
+                      xattn_dtype_name(dtype));
+  if (half && !handle->backend->limits(handle->device).half)
+    return xattn_fail(error, XATTN_ERROR_UNSUPPORTED, "%s: dtype is %s, device %s computes in F32",
+                      name, xattn_dtype_name(dtype), handle->backend->name);
+  return XATTN_OK;
+}
+
+xattn_status xattn_check_operand(const xattn_handle *handle, xattn_error *error, const char *name,
+                                 const xattn_tensor *tensor, xattn_dtype dtype, int32_t least_rank,
+                                 int32_t most_rank, bool shape_only) {
+  xattn_status status = xattn_tensor_check_on(error, name, tensor, shape_only,
+                                              handle->backend->memory, handle->index);
   if (status) return status;
   xattn_text text;
   if (tensor->rank < least_rank || tensor->rank > most_rank)
     return xattn_fail(error, XATTN_ERROR_SHAPE, "%s: shape is %s, rank %d is not in %d to %d", name,
                       xattn_shape_text(&text, tensor), tensor->rank, least_rank, most_rank);
-  if (tensor->dtype != XATTN_F32)
-    return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be F32", name,
-                      xattn_dtype_name(tensor->dtype));
-  if ((uintptr_t)tensor->data % sizeof(float))
+  if (dtype && tensor->dtype != dtype)
+    return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be %s", name,
+                      xattn_dtype_name(tensor->dtype), xattn_dtype_name(dtype));
+  status = xattn_check_dtype(handle, error, name, tensor->dtype);
+  if (status) return status;
+  size_t item = xattn_dtype_size(tensor->dtype);
+  if ((uintptr_t)tensor->data % item)
     return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: data %#llx is not aligned to %zu bytes", name,
-                      (unsigned long long)(uintptr_t)tensor->data, sizeof(float));
+                      (unsigned long long)(uintptr_t)tensor->data, item);
   return XATTN_OK;
 }
 

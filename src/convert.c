@@ -96,9 +96,8 @@ static inline void copy_items(unsigned char *dst, int64_t dst_stride, const unsi
     memcpy(dst + i * dst_stride * item, src + i * src_stride * item, (size_t)item);
 }
 
-void xattn_convert_row_to_f32(const void *src, xattn_dtype dtype, int64_t stride, int64_t n,
-                              float *dst) {
-  const unsigned char *from = src;
+static void convert_row_to_f32(const unsigned char *from, xattn_dtype dtype, int64_t stride,
+                               int64_t n, float *dst) {
   switch ((int)dtype) {
     case XATTN_F32:
       copy_items((unsigned char *)dst, 1, from, stride, n, 4);
@@ -147,9 +146,10 @@ static void narrow_f64_row(unsigned char *dst, xattn_dtype dtype, int64_t dst_st
 }
 
 /* All the other pairs go by way of F32, which holds F16 and BF16 exactly. */
-static void convert_row(unsigned char *dst, xattn_dtype dst_dtype, int64_t dst_stride,
-                        const unsigned char *src, xattn_dtype src_dtype, int64_t src_stride,
-                        int64_t n) {
+void xattn_convert_row(void *dst_data, xattn_dtype dst_dtype, int64_t dst_stride,
+                       const void *src_data, xattn_dtype src_dtype, int64_t src_stride, int64_t n) {
+  unsigned char *dst = dst_data;
+  const unsigned char *src = src_data;
   if (src_dtype == dst_dtype) {
     switch (xattn_dtype_size(src_dtype)) {
       case 2:
@@ -173,7 +173,7 @@ static void convert_row(unsigned char *dst, xattn_dtype dst_dtype, int64_t dst_s
   const int64_t dst_step = dst_stride * (int64_t)xattn_dtype_size(dst_dtype);
   for (int64_t i = 0; i < n; i += CHUNK) {
     int64_t count = n - i < CHUNK ? n - i : CHUNK;
-    xattn_convert_row_to_f32(src + i * src_step, src_dtype, src_stride, count, chunk);
+    convert_row_to_f32(src + i * src_step, src_dtype, src_stride, count, chunk);
     store_row(dst + i * dst_step, dst_dtype, dst_stride, chunk, count);
   }
 }
@@ -187,14 +187,14 @@ static void convert_elements(const xattn_tensor *src, const xattn_tensor *dst) {
   const unsigned char *from = src->data;
   unsigned char *to = dst->data;
   if (src->rank == 0 || (xattn_tensor_is_dense(src) && xattn_tensor_is_dense(dst))) {
-    convert_row(to, dst->dtype, 1, from, src->dtype, 1, elements);
+    xattn_convert_row(to, dst->dtype, 1, from, src->dtype, 1, elements);
     return;
   }
   const int32_t last = src->rank - 1;
   int64_t index[XATTN_MAX_RANK] = {0};
   for (;;) {
-    convert_row(to, dst->dtype, dst->strides[last], from, src->dtype, src->strides[last],
-                src->shape[last]);
+    xattn_convert_row(to, dst->dtype, dst->strides[last], from, src->dtype, src->strides[last],
+                      src->shape[last]);
     int32_t i = last - 1;
     while (i >= 0 && ++index[i] == src->shape[i]) {
       from -= (src->shape[i] - 1) * src->strides[i] * src_item;

@@ -9,9 +9,10 @@
 /* True for the dtypes that can be converted. */
 bool xattn_convert_supports(xattn_dtype dtype);
 
-/* dst[i] = src[i·stride] for i < n. The dtype must be supported; src may be unaligned. */
-void xattn_convert_row_to_f32(const void *src, xattn_dtype dtype, int64_t stride, int64_t n,
-                              float *dst);
+/* dst[i·dst_stride] = src[i·src_stride] for i < n, in elements. The dtypes must be supported; both sides
+ * may be unaligned. */
+void xattn_convert_row(void *dst, xattn_dtype dst_dtype, int64_t dst_stride, const void *src,
+                       xattn_dtype src_dtype, int64_t src_stride, int64_t n);
 
 /* xattn_tensor_convert with the error in the caller's hands. The names start the messages. */
 xattn_status xattn_convert(xattn_error *error, const char *src_name, const xattn_tensor *src,

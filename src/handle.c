@@ -12,6 +12,20 @@ const char *xattn_version(void) {
   return TEXT(XATTN_VERSION_MAJOR) "." TEXT(XATTN_VERSION_MINOR) "." TEXT(XATTN_VERSION_PATCH);
 }
 
+/* Where auto finds a device that does not open, it takes the CPU and says why. */
+static xattn_status open_device(xattn_error *error, const xattn_handle_options *options,
+                                xattn_handle *h) {
+  xattn_device_options device = {.threads = options->threads, .math = options->math};
+  xattn_status status =
+      xattn_backend_find(error, options->device, &h->backend, &h->index, h->note, sizeof h->note);
+  if (status) return status;
+  status = h->backend->open(error, h->index, &device, &h->device);
+  if (!status || !h->note[0] || h->backend == &xattn_backend_cpu) return status;
+  (void)snprintf(h->note, sizeof h->note, "auto took the CPU: %.120s", error->text);
+  h->backend = &xattn_backend_cpu;
+  return h->backend->open(error, h->index, &device, &h->device);
+}
+
 xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **handle) {
   xattn_error *error = xattn_thread_error();
   if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
@@ -20,17 +34,15 @@ xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **ha
   xattn_status status =
       options ? xattn_read_sized(error, "options", options, &own, sizeof own) : XATTN_OK;
   if (status) return status;
-  if (own.reserved)
-    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.reserved: is %d, must be 0",
-                      own.reserved);
+  if (own.math != XATTN_MATH_DEFAULT && own.math != XATTN_MATH_TF32)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.math: %d is unknown", (int)own.math);
   if (own.threads < 0 || own.threads > MAX_THREADS)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.threads: %d is not in 0 to %d",
                       own.threads, MAX_THREADS);
 
   xattn_handle *h = calloc(1, sizeof *h);
   if (!h) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
-  status = xattn_backend_find(error, own.device, &h->backend, &h->index, h->note, sizeof h->note);
-  if (!status) status = h->backend->open(error, h->index, own.threads, &h->device);
+  status = open_device(error, &own, h);
   if (status) {
     free(h);
     return status;
@@ -42,7 +54,7 @@ xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **ha
 void xattn_destroy(xattn_handle *handle) {
   if (!handle) return;
   (void)handle->backend->synchronize(&handle->error, handle->device);
-  xattn_memory_free(&handle->workspace);
+  xattn_memory_close(handle);
   handle->backend->close(handle->device);
   free(handle);
 }
@@ -64,7 +76,7 @@ xattn_status xattn_get_info(xattn_handle *handle, xattn_handle_info *info) {
   xattn_error *error = xattn_error_of(handle);
   if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
   xattn_handle_info own = {.size = sizeof own};
-  if (handle->backend == &xattn_backend_cpu)
+  if (handle->backend->memory == XATTN_CPU)
     (void)snprintf(own.device, sizeof own.device, "cpu");
   else
     (void)snprintf(own.device, sizeof own.device, "%s:%d", handle->backend->name, handle->index);
@@ -79,19 +91,11 @@ xattn_status xattn_get_stats(xattn_handle *handle, xattn_stats *stats) {
   return xattn_write_sized(error, "stats", &handle->stats, sizeof handle->stats, stats);
 }
 
-xattn_status xattn_memory_new(xattn_handle *handle, size_t bytes, xattn_memory *memory) {
-  void *data = NULL;
-  xattn_status status = handle->backend->allocate(&handle->error, handle->device, bytes, &data);
-  if (status) return status;
-  *memory = (xattn_memory){.backend = handle->backend, .index = handle->index, .data = data};
-  handle->stats.allocations++;
-  handle->stats.allocated_bytes += bytes;
-  return XATTN_OK;
-}
-
-void xattn_memory_free(xattn_memory *memory) {
-  if (memory->backend && memory->data) memory->backend->release(memory->index, memory->data);
-  *memory = (xattn_memory){0};
+xattn_status xattn_handle_begin(xattn_handle *handle, bool *capturing) {
+  *capturing = false;
+  xattn_status status = handle->backend->begin(&handle->error, handle->device, capturing);
+  handle->captured |= *capturing;
+  return status;
 }
 
 xattn_status xattn_same_device(xattn_handle *handle, const char *name, const xattn_memory *memory) {
@@ -99,15 +103,4 @@ xattn_status xattn_same_device(xattn_handle *handle, const char *name, const xat
   return xattn_fail(&handle->error, XATTN_ERROR_ARGUMENT,
                     "%s: lives on %s device %d, the handle is on %s device %d", name,
                     memory->backend->name, memory->index, handle->backend->name, handle->index);
-}
-
-xattn_status xattn_workspace(xattn_handle *handle, int64_t bytes) {
-  if ((uint64_t)bytes <= handle->stats.workspace_bytes) return XATTN_OK;
-  xattn_memory larger;
-  xattn_status status = xattn_memory_new(handle, (size_t)bytes, &larger);
-  if (status) return status;
-  xattn_memory_free(&handle->workspace);
-  handle->workspace = larger;
-  handle->stats.workspace_bytes = (uint64_t)bytes;
-  return XATTN_OK;
 }

@@ -2,8 +2,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "convert.h"
-#include "objects.h"
 #include "tensor.h"
 
 /* One weight of a layer: its name, where it goes, the shape it must have (a vector has rows 0). */
@@ -127,32 +127,22 @@ static int64_t elements(const part *p) {
   return p->tensor ? xattn_tensor_elements(p->tensor) : 0;
 }
 
-/* Converts each weight to F32 in host memory, then copies it to its place on the device. */
+/* Each weight goes to its place on the device, converted to the layer's dtype on the way. Other streams
+ * may use the layer as soon as it is there, so the device is waited for. */
 static xattn_status upload(xattn_handle *handle, xattn_layer *layer, const part parts[PARTS]) {
-  int64_t most = 1;
-  for (int i = 0; i < PARTS; i++) most = elements(&parts[i]) > most ? elements(&parts[i]) : most;
-  float *staging = malloc((size_t)most * sizeof *staging);
-  if (!staging)
-    return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "layer: out of memory at %lld bytes",
-                      (long long)most * (long long)sizeof *staging);
-  xattn_status status = XATTN_OK;
+  bool capturing;
+  xattn_status status = xattn_handle_begin(handle, &capturing);
   for (int i = 0; i < PARTS && !status; i++) {
     const part *p = &parts[i];
     if (!p->tensor) continue;
-    xattn_tensor dense = xattn_tensor_dense(staging, XATTN_F32, p->tensor->rank, p->tensor->shape);
-    status = xattn_convert(&handle->error, p->name, p->tensor, "staging", &dense);
-    if (status) break;
-    float *to = layer->memory.data + p->offset / sizeof(float);
-    size_t bytes = (size_t)elements(p) * sizeof(float);
-    status = handle->backend->upload(&handle->error, handle->device, to, staging, bytes);
-    /* The staging memory is used again. */
-    if (!status) status = handle->backend->synchronize(&handle->error, handle->device);
+    char *to = (char *)layer->memory.data + p->offset;
+    status =
+        handle->backend->upload(&handle->error, handle->device, to, layer->info.dtype, p->tensor);
     layer->weight[p->slot] = to;
     layer->info.parameters += elements(p);
-    handle->stats.bytes_to_device += bytes;
+    handle->stats.bytes_to_device += (uint64_t)elements(p) * xattn_dtype_size(layer->info.dtype);
   }
-  free(staging);
-  return status;
+  return status ? status : handle->backend->synchronize(&handle->error, handle->device);
 }
 
 xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights *weights,
@@ -164,9 +154,9 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   xattn_layer_weights own;
   xattn_status status = xattn_read_sized(error, "weights", weights, &own, sizeof own);
   xattn_layer made = {.info = {.size = sizeof made.info}};
-  if (!status && own.reserved)
-    status =
-        xattn_fail(error, XATTN_ERROR_ARGUMENT, "weights.reserved: is %d, must be 0", own.reserved);
+  if (status) return status;
+  made.info.dtype = own.dtype ? own.dtype : XATTN_F32;
+  status = xattn_check_dtype(handle, error, "weights", made.info.dtype);
   if (!status) status = widths(error, &own, &made.info);
   if (status) return status;
 
@@ -177,7 +167,7 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   size_t bytes = 0;
   bool overflow = false; /* possible only with strides of 0 */
   for (int i = 0; i < PARTS; i++) {
-    size_t part_bytes = (size_t)elements(&parts[i]) * sizeof(float);
+    size_t part_bytes = (size_t)elements(&parts[i]) * xattn_dtype_size(made.info.dtype);
     part_bytes = (part_bytes + XATTN_ALIGNMENT - 1) / XATTN_ALIGNMENT * XATTN_ALIGNMENT;
     parts[i].offset = bytes;
     overflow |= __builtin_add_overflow(bytes, part_bytes, &bytes);

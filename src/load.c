@@ -16,17 +16,17 @@ xattn_status xattn_layer_load(xattn_handle *handle, const char *path,
       options ? xattn_read_sized(error, "options", options, &own, sizeof own) : XATTN_OK;
   if (status) return status;
 
-  if (own.reserved)
-    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "options.reserved: is %d, must be 0",
-                      own.reserved);
   xattn_file *file;
   status = xattn_file_open_path(error, path, &file);
   if (status) return status;
   xattn_statedict found;
   status = xattn_statedict_find(error, file, own.prefix, &found);
   if (!status) {
-    xattn_layer_weights weights = {
-        .size = sizeof weights, .heads = own.heads, .kv_heads = own.kv_heads, .scale = own.scale};
+    xattn_layer_weights weights = {.size = sizeof weights,
+                                   .heads = own.heads,
+                                   .kv_heads = own.kv_heads,
+                                   .scale = own.scale,
+                                   .dtype = own.dtype};
     xattn_statedict_weights(&found, &weights);
     status = xattn_layer_create(handle, &weights, layer);
   }

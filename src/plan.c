@@ -11,15 +11,14 @@ typedef struct builder {
 } builder;
 
 /* A dense [batch, rows, heads, columns] block of the workspace. */
-static xattn_operand reserve(builder *b, int64_t batch, int64_t rows, int64_t heads,
-                             int64_t columns) {
-  xattn_operand operand = {.slot = XATTN_SLOT_WORKSPACE,
-                           .offset = b->plan->workspace / (int64_t)sizeof(float)};
+static xattn_operand reserve_as(builder *b, xattn_dtype dtype, int64_t batch, int64_t rows,
+                                int64_t heads, int64_t columns) {
+  xattn_operand operand = {.slot = XATTN_SLOT_WORKSPACE, .offset = b->plan->workspace};
   int64_t row, item, bytes;
   b->overflow |= __builtin_mul_overflow(heads, columns, &row);
   b->overflow |= __builtin_mul_overflow(row, rows, &item);
   b->overflow |= __builtin_mul_overflow(item, batch, &bytes);
-  b->overflow |= __builtin_mul_overflow(bytes, (int64_t)sizeof(float), &bytes);
+  b->overflow |= __builtin_mul_overflow(bytes, (int64_t)xattn_dtype_size(dtype), &bytes);
   b->overflow |= __builtin_add_overflow(b->plan->workspace, bytes, &b->plan->workspace);
   b->overflow |=
       __builtin_add_overflow(b->plan->workspace, XATTN_ALIGNMENT - 1, &b->plan->workspace);
@@ -28,9 +27,14 @@ static xattn_operand reserve(builder *b, int64_t batch, int64_t rows, int64_t he
   return operand;
 }
 
+static xattn_operand reserve(builder *b, int64_t batch, int64_t rows, int64_t heads,
+                             int64_t columns) {
+  return reserve_as(b, b->problem->dtype, batch, rows, heads, columns);
+}
+
 static xattn_step *add(builder *b, xattn_step_kind kind, const char *text) {
   xattn_step *step = &b->plan->step[b->plan->count++];
-  *step = (xattn_step){.kind = kind, .text = text};
+  *step = (xattn_step){.kind = kind, .text = text, .dtype = b->problem->dtype};
   return step;
 }
 
@@ -119,9 +123,10 @@ static int64_t smaller(int64_t a, int64_t b) {
 /* How much of the scores [batch, groups, heads of a group, rows, keys] is alive at a time, filled
  * from the inside out to the budget. Where one matrix of scores is over the budget, its rows are cut
  * so that as many matrices as fill the device still fit. */
-static void choose_chunk(const xattn_problem *p, int64_t chunk[4]) {
+static void choose_chunk(const xattn_problem *p, int64_t score_ld, int64_t chunk[4]) {
   int64_t in_group = p->heads / p->kv_heads;
-  int64_t row_bytes = at_least_1(p->keys) * (int64_t)sizeof(float);
+  size_t item = sizeof(float) + (p->dtype == XATTN_F32 ? 0 : xattn_dtype_size(p->dtype));
+  int64_t row_bytes = at_least_1(score_ld) * (int64_t)item;
   int64_t rows_in_budget = at_least_1(p->limits.score_bytes / row_bytes);
   int64_t matrices = at_least_1(smaller(p->limits.parallel, p->batch * p->heads));
   chunk[3] = at_least_1(smaller(p->queries, at_least_1(rows_in_budget / matrices)));
@@ -136,9 +141,14 @@ static void choose_chunk(const xattn_problem *p, int64_t chunk[4]) {
 
 static void attend(builder *b, xattn_operand q, xattn_operand k, xattn_operand v, xattn_operand o) {
   const xattn_problem *p = b->problem;
-  int64_t chunk[4];
-  choose_chunk(p, chunk);
-  xattn_operand scores = reserve(b, chunk[0], chunk[1] * chunk[2], chunk[3], p->keys);
+  int64_t unit = at_least_1(p->limits.row_alignment), chunk[4];
+  int64_t score_ld = (p->keys + unit - 1) / unit * unit;
+  choose_chunk(p, score_ld, chunk);
+  xattn_operand scores =
+      reserve_as(b, XATTN_F32, chunk[0], chunk[1] * chunk[2], chunk[3], score_ld);
+  xattn_operand probabilities = scores;
+  if (p->dtype != XATTN_F32)
+    probabilities = reserve(b, chunk[0], chunk[1] * chunk[2], chunk[3], score_ld);
   xattn_step *step = add(b, XATTN_STEP_ATTEND, "O = softmax(scale·Q·Kᵀ)·V");
   step->batch = p->batch;
   step->rows = p->queries;
@@ -153,6 +163,8 @@ static void attend(builder *b, xattn_operand q, xattn_operand k, xattn_operand v
   step->c = o;
   memcpy(step->chunk, chunk, sizeof chunk);
   step->scores = scores.offset;
+  step->probabilities = probabilities.offset;
+  step->score_ld = score_ld;
   step->scale = p->scale;
   step->flops = 2.0 * (double)p->batch * (double)p->heads * (double)p->queries * (double)p->keys *
                 (double)(p->head_dim + p->value_dim);

@@ -34,6 +34,7 @@ typedef struct xattn_problem {
   int64_t out_dim; /* rows of Wo; 0: no output projection */
   bool query_bias, key_bias, value_bias, out_bias;
   float scale;
+  xattn_dtype dtype; /* of x, y, K, V, out and all weights */
   xattn_view x, y, k, v, out;
   xattn_limits limits;
 } xattn_problem;
@@ -60,7 +61,7 @@ typedef enum xattn_slot {
 
 typedef struct xattn_operand {
   xattn_slot slot;
-  int64_t offset; /* elements from the slot's address */
+  int64_t offset; /* bytes from the slot's address */
   xattn_view view;
 } xattn_operand;
 
@@ -73,16 +74,19 @@ typedef enum xattn_step_kind {
 typedef struct xattn_step {
   xattn_step_kind kind;
   const char *text;           /* "K = y·Wkᵀ + bk" */
+  xattn_dtype dtype;          /* of all operands */
   int64_t batch, rows, heads; /* of a and c */
   int64_t columns;            /* of c: n, or Dv for attend */
   int64_t depth;              /* k, or Dh for attend */
   xattn_operand a, b, c;      /* attend: Q, K, O */
   xattn_slot bias;
   /* attend alone */
-  xattn_operand d;      /* V */
-  int64_t keys, groups; /* Nk; key/value heads, heads/groups query heads in each */
-  int64_t chunk[4];     /* batch items, groups, query heads of a group, rows at a time */
-  int64_t scores;       /* offset in the workspace */
+  xattn_operand d;       /* V */
+  int64_t keys, groups;  /* Nk; key/value heads, heads/groups query heads in each */
+  int64_t chunk[4];      /* batch items, groups, query heads of a group, rows at a time */
+  int64_t scores;        /* offset in the workspace: scale·Q·Kᵀ in F32 */
+  int64_t probabilities; /* their softmax in the step's dtype; for F32 in place */
+  int64_t score_ld;      /* row to row in both, in elements */
   float scale;
   double flops;
 } xattn_step;

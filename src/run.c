@@ -1,13 +1,23 @@
 #include "run.h"
 
-static float *address(const xattn_run *run, const xattn_operand *operand) {
-  float *base = run->slot[operand->slot];
+static char *address(const xattn_run *run, const xattn_operand *operand) {
+  char *base = run->slot[operand->slot];
   return base ? base + operand->offset : NULL;
+}
+
+/* [batch, rows, columns] as a GEMM sees it. */
+static xattn_matrix whole(const xattn_run *run, const xattn_step *step,
+                          const xattn_operand *operand) {
+  return (xattn_matrix){.data = address(run, operand),
+                        .dtype = step->dtype,
+                        .ld = operand->view.row,
+                        .stride = {operand->view.batch}};
 }
 
 static xattn_status run_copy(xattn_error *error, xattn_run *run, const xattn_step *step) {
   const xattn_view *a = &step->a.view, *c = &step->c.view;
   xattn_copy copy = {.shape = {step->batch, step->rows, step->heads, step->columns},
+                     .dtype = step->dtype,
                      .in = address(run, &step->a),
                      .out = address(run, &step->c),
                      .in_stride = {a->batch, a->row, a->head, a->column},
@@ -23,9 +33,9 @@ static xattn_status run_linear(xattn_error *error, xattn_run *run, const xattn_s
       .k = step->depth,
       .batch = {step->batch, 1, 1},
       .b_transposed = true,
-      .a = {.data = address(run, &step->a), .ld = step->a.view.row, .stride = {step->a.view.batch}},
-      .b = {.data = address(run, &step->b), .ld = step->b.view.row},
-      .c = {.data = address(run, &step->c), .ld = step->c.view.row, .stride = {step->c.view.batch}},
+      .a = whole(run, step, &step->a),
+      .b = whole(run, step, &step->b),
+      .c = whole(run, step, &step->c),
       .bias = step->bias == XATTN_SLOT_NONE ? NULL : run->slot[step->bias],
   };
   run->launches++;
@@ -40,28 +50,38 @@ typedef struct piece {
 
 /* The piece's first element of an operand [batch, rows, heads, columns]; K and V have one head per
  * group (in_group 0 skips the query head), and all of their rows. */
-static xattn_matrix part(const xattn_run *run, const xattn_operand *operand, const piece *at,
-                         int64_t in_group, bool rows) {
+static xattn_matrix part(const xattn_run *run, const xattn_step *step, const xattn_operand *operand,
+                         const piece *at, int64_t in_group, bool rows) {
   const xattn_view *v = &operand->view;
   int64_t heads = in_group ? in_group : 1;
   int64_t offset = at->batch * v->batch + at->group * heads * v->head;
   if (in_group) offset += at->head * v->head;
   if (rows) offset += at->row * v->row;
-  float *base = address(run, operand);
-  return (xattn_matrix){.data = base ? base + offset : NULL,
-                        .ld = v->row,
-                        .stride = {v->batch, heads * v->head, in_group ? v->head : 0}};
+  char *base = address(run, operand);
+  return (xattn_matrix){
+      .data = base ? base + offset * (int64_t)xattn_dtype_size(step->dtype) : NULL,
+      .dtype = step->dtype,
+      .ld = v->row,
+      .stride = {v->batch, heads * v->head, in_group ? v->head : 0}};
 }
 
-/* scores = scale·Q·Kᵀ, softmax in place, O = scores·V. The scale is applied by the softmax, in
- * float32, so that it rounds once. */
+/* The chunk of scores [rows, keys] in the workspace. */
+static xattn_matrix score_matrix(const xattn_run *run, const xattn_step *step, const piece *at,
+                                 int64_t offset, xattn_dtype dtype) {
+  int64_t matrix = at->rows * step->score_ld;
+  return (xattn_matrix){.data = run->slot[XATTN_SLOT_WORKSPACE] + offset,
+                        .dtype = dtype,
+                        .ld = step->score_ld,
+                        .stride = {matrix * at->heads * at->groups, matrix * at->heads, matrix}};
+}
+
+/* scores = Q·Kᵀ, P = softmax(scale·scores), O = P·V. The scale is applied by the softmax, in float32, so
+ * that it rounds once. */
 static xattn_status run_piece(xattn_error *error, xattn_run *run, const xattn_step *step,
                               const piece *at) {
   int64_t in_group = step->heads / step->groups;
-  int64_t matrix = at->rows * step->keys;
-  xattn_matrix scores = {.data = run->slot[XATTN_SLOT_WORKSPACE] + step->scores,
-                         .ld = step->keys,
-                         .stride = {matrix * at->heads * at->groups, matrix * at->heads, matrix}};
+  xattn_matrix scores = score_matrix(run, step, at, step->scores, XATTN_F32);
+  xattn_matrix probabilities = score_matrix(run, step, at, step->probabilities, step->dtype);
   xattn_lengths lengths = run->lengths;
   if (lengths.count) lengths.count += at->batch * lengths.step;
 
@@ -70,8 +90,8 @@ static xattn_status run_piece(xattn_error *error, xattn_run *run, const xattn_st
                         .k = step->depth,
                         .batch = {at->batches, at->groups, at->heads},
                         .b_transposed = true,
-                        .a = part(run, &step->a, at, in_group, true),
-                        .b = part(run, &step->b, at, 0, false),
+                        .a = part(run, step, &step->a, at, in_group, true),
+                        .b = part(run, step, &step->b, at, 0, false),
                         .c = scores,
                         .n_limit = lengths};
   xattn_status status = run->backend->gemm(error, run->device, &product);
@@ -82,7 +102,7 @@ static xattn_status run_piece(xattn_error *error, xattn_run *run, const xattn_st
                            .batch = {at->batches, at->groups, at->heads},
                            .scale = step->scale,
                            .in = scores,
-                           .out = scores,
+                           .out = probabilities,
                            .limit = lengths};
   status = run->backend->softmax(error, run->device, &softmax);
   if (status) return status;
@@ -90,9 +110,9 @@ static xattn_status run_piece(xattn_error *error, xattn_run *run, const xattn_st
   product.n = step->columns;
   product.k = step->keys;
   product.b_transposed = false;
-  product.a = scores;
-  product.b = part(run, &step->d, at, 0, false);
-  product.c = part(run, &step->c, at, in_group, true);
+  product.a = probabilities;
+  product.b = part(run, step, &step->d, at, 0, false);
+  product.c = part(run, step, &step->c, at, in_group, true);
   product.n_limit = (xattn_lengths){0};
   product.k_limit = lengths;
   run->launches += 3;

@@ -7,7 +7,7 @@
 typedef struct xattn_run {
   const xattn_backend *backend;
   xattn_device *device;
-  float *slot[XATTN_SLOT_COUNT];
+  char *slot[XATTN_SLOT_COUNT];
   xattn_lengths lengths; /* of the keys, per batch item */
   uint64_t launches;     /* counted up */
 } xattn_run;

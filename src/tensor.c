@@ -60,8 +60,29 @@ static bool last_offset(const xattn_tensor *tensor, int64_t *offset, bool *empty
   return elements < INT64_MAX / 8 && *offset < INT64_MAX / 8;
 }
 
+/* Where the tensor's memory may be: the host's, or that of one device. */
+static xattn_status check_memory(xattn_error *error, const char *name, const xattn_tensor *tensor,
+                                 xattn_device_type memory, int32_t index) {
+  if (tensor->device_type == XATTN_CPU) return XATTN_OK;
+  if (memory == XATTN_CPU)
+    return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: device_type is %d, must be %d (host memory)",
+                      name, (int)tensor->device_type, (int)XATTN_CPU);
+  if (tensor->device_type != memory)
+    return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: device_type is %d, must be %d or %d (host)",
+                      name, (int)tensor->device_type, (int)memory, (int)XATTN_CPU);
+  if (tensor->device_index != index)
+    return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: lies on device %d, the handle's is %d", name,
+                      tensor->device_index, index);
+  return XATTN_OK;
+}
+
 xattn_status xattn_tensor_check(xattn_error *error, const char *name, const xattn_tensor *tensor,
                                 bool shape_only) {
+  return xattn_tensor_check_on(error, name, tensor, shape_only, XATTN_CPU, 0);
+}
+
+xattn_status xattn_tensor_check_on(xattn_error *error, const char *name, const xattn_tensor *tensor,
+                                   bool shape_only, xattn_device_type memory, int32_t index) {
   if (!tensor) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: is NULL", name);
   if (tensor->rank < 0 || tensor->rank > XATTN_MAX_RANK)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: rank is %d, must be 0 to %d", name,
@@ -84,9 +105,8 @@ xattn_status xattn_tensor_check(xattn_error *error, const char *name, const xatt
   if (!last_offset(tensor, &offset, &empty))
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: shape %s is larger than memory can be",
                       name, xattn_shape_text(&text, tensor));
-  if (tensor->device_type != XATTN_CPU)
-    return xattn_fail(error, XATTN_ERROR_LAYOUT, "%s: device_type is %d, must be %d (host memory)",
-                      name, (int)tensor->device_type, (int)XATTN_CPU);
+  xattn_status status = check_memory(error, name, tensor, memory, index);
+  if (status) return status;
   if (!shape_only && !empty && !tensor->data)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: data is NULL, shape is %s", name,
                       xattn_shape_text(&text, tensor));
@@ -122,6 +142,7 @@ xattn_status xattn_tensor_disjoint(xattn_error *error, const char *out_name,
                                    const xattn_tensor *in) {
   uintptr_t a = (uintptr_t)out->data, b = (uintptr_t)in->data;
   size_t a_bytes = xattn_tensor_span(out), b_bytes = xattn_tensor_span(in);
+  if (out->device_type != in->device_type) return XATTN_OK;
   if (!a_bytes || !b_bytes || a + a_bytes <= b || b + b_bytes <= a) return XATTN_OK;
   return xattn_fail(error, XATTN_ERROR_OVERLAP,
                     "%s: bytes %#llx to %#llx overlap %s, bytes %#llx to %#llx", out_name,

@@ -12,6 +12,10 @@
 xattn_status xattn_tensor_check(xattn_error *error, const char *name, const xattn_tensor *tensor,
                                 bool shape_only);
 
+/* The same for a tensor that may also lie on a device: `memory` number `index`. */
+xattn_status xattn_tensor_check_on(xattn_error *error, const char *name, const xattn_tensor *tensor,
+                                   bool shape_only, xattn_device_type memory, int32_t index);
+
 int64_t xattn_tensor_elements(const xattn_tensor *tensor); /* product of the shape */
 bool xattn_tensor_is_dense(const xattn_tensor *tensor);    /* row-major without gaps */
 

@@ -145,8 +145,18 @@ void test_layer_free(test_layer *layer) {
   for (int i = 0; i < 8; i++) free(layer->tensor[i].data);
 }
 
-xattn_handle *cpu_handle(int threads) {
-  xattn_handle_options options = {.size = sizeof options, .device = "cpu", .threads = threads};
+const char *test_device(void) {
+  const char *device = getenv("XATTN_TEST_DEVICE");
+  return device ? device : "cpu";
+}
+
+bool on_cpu(void) {
+  return strcmp(test_device(), "cpu") == 0;
+}
+
+xattn_handle *test_handle(int threads) {
+  xattn_handle_options options = {
+      .size = sizeof options, .device = test_device(), .threads = threads};
   xattn_handle *handle = NULL;
   ASSERT_OK(NULL, xattn_create(&options, &handle));
   return handle;

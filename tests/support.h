@@ -60,8 +60,12 @@ typedef struct test_layer {
 void test_layer_init(test_layer *layer, rng *r);
 void test_layer_free(test_layer *layer);
 
-/* A CPU handle; threads 0 for the default. Fails the test if there is none. */
-xattn_handle *cpu_handle(int threads);
+/* The device that the suites run on: XATTN_TEST_DEVICE, or "cpu". */
+const char *test_device(void);
+bool on_cpu(void);
+
+/* A handle of that device; threads 0 for the default. Fails the test if there is none. */
+xattn_handle *test_handle(int threads);
 
 /* Fails the test with the library's text unless status is success. */
 #define ASSERT_OK(handle, call)                                                         \

@@ -80,7 +80,7 @@ START_TEST(edge_grid) {
   static const int64_t edges[] = {0, 1, 31, 32, 33, 67};
   enum { EDGES = sizeof edges / sizeof *edges };
   static const layout dense[4] = {DENSE, DENSE, DENSE, DENSE};
-  xattn_handle *handle = cpu_handle(2);
+  xattn_handle *handle = test_handle(2);
   rng r = {11};
   for (int i = 0; i < EDGES; i++)
     for (int j = 0; j < EDGES; j++)
@@ -94,7 +94,7 @@ START_TEST(edge_grid) {
 END_TEST
 
 START_TEST(every_layout_of_every_tensor) {
-  xattn_handle *handle = cpu_handle(2);
+  xattn_handle *handle = test_handle(2);
   rng r = {12};
   shape s = {3, 17, 29, 4, 2, 13, 7};
   for (int code = 0; code < 4 * 4 * 4 * 3; code++) {
@@ -108,7 +108,7 @@ END_TEST
 
 START_TEST(random_shapes) {
   static const layout dense[4] = {DENSE, GAPS, DENSE, GAPS};
-  xattn_handle *handle = cpu_handle(_i);
+  xattn_handle *handle = test_handle(_i);
   rng r = {(uint64_t)(13 + _i)};
   for (int i = 0; i < 60; i++) {
     int64_t kv_heads = rng_range(&r, 1, 4);
@@ -133,7 +133,7 @@ START_TEST(several_chunks) {
                                  {2, 10, 26001, 6, 6, 3, 4},
                                  {2, 10, 26001, 6, 1, 3, 4},
                                  {2, 301, 9001, 2, 1, 4, 3}};
-  xattn_handle *handle = cpu_handle(1);
+  xattn_handle *handle = test_handle(1);
   rng r = {14};
   check_attention(handle, &r, &shapes[_i], dense, false);
   check_attention(handle, &r, &shapes[_i], dense, true);

@@ -10,7 +10,7 @@
 static case_table table;
 
 static void check_case(const bench_case *c, bool whole, bool lengths) {
-  xattn_handle *handle = cpu_handle(0);
+  xattn_handle *handle = test_handle(0);
   rng r = {61};
   test_layer l = {.batch = whole ? c->batch : 1,
                   .queries = c->queries,

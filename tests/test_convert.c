@@ -235,7 +235,7 @@ START_TEST(test_rows_to_f32) {
   for (int64_t stride = 0; stride <= 3; stride++) {
     for (int i = 0; i < N; i++) store(src + 1 + i * stride * a, all[_i], i % 100);
     dst[N] = 7;
-    xattn_convert_row_to_f32(src + 1, all[_i], stride, N, dst);
+    xattn_convert_row(dst, XATTN_F32, 1, src + 1, all[_i], stride, N);
     for (int i = 0; i < N; i++)
       ck_assert_float_eq(dst[i], (float)(stride ? i % 100 : (N - 1) % 100));
     ck_assert_float_eq(dst[N], 7);

@@ -13,7 +13,7 @@ typedef struct fixture {
 } fixture;
 
 static void set_up(fixture *f) {
-  *f = (fixture){.handle = cpu_handle(1),
+  *f = (fixture){.handle = test_handle(1),
                  .l = {.batch = 2,
                        .queries = 3,
                        .keys = 4,
@@ -116,7 +116,7 @@ START_TEST(tensors_that_cannot_be) {
   bad.shape[1] = 3000000000;
   bad.strides[1] = 0;
   ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_UNSUPPORTED,
-               "x: shape[1] is 3000000000, at most 2147483647");
+               "x: shape[1] is 3000000000, at most 21474836");
   bad = *x;
   bad.dtype = XATTN_F16;
   ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_DTYPE,
@@ -124,8 +124,13 @@ START_TEST(tensors_that_cannot_be) {
   bad.dtype = (xattn_dtype)77;
   ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_DTYPE, "dtype number 77");
   bad = *x;
+  bad.device_type = on_cpu() ? XATTN_CUDA : (xattn_device_type)3;
+  ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_LAYOUT,
+               on_cpu() ? "x: device_type is 2, must be 1" : "x: device_type is 3, must be 2 or 1");
   bad.device_type = XATTN_CUDA;
-  ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_LAYOUT, "x: device_type is 2");
+  bad.device_index = 9;
+  ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_LAYOUT,
+               on_cpu() ? "x: device_type is 2" : "x: lies on device 9, the handle's is 0");
   bad = *x;
   bad.data = (char *)bad.data + 1;
   ASSERT_FAILS(f.handle, ONCE(&bad, y, NULL, out), XATTN_ERROR_LAYOUT, "not aligned to 4 bytes");

@@ -13,7 +13,7 @@ typedef struct data {
 
 static data data_new(void) {
   int64_t q[4] = {BATCH, QUERIES, HEADS, WIDTH}, k[4] = {BATCH, KEYS, KV_HEADS, WIDTH};
-  data d = {cpu_handle(2), guarded_new(GAPS, 4, q), guarded_new(GAPS, 4, k),
+  data d = {test_handle(2), guarded_new(GAPS, 4, q), guarded_new(GAPS, 4, k),
             guarded_new(GAPS, 4, k), guarded_new(GAPS, 4, q)};
   rng r = {21};
   guarded_fill(&d.q, &r, 1.0);

@@ -1,9 +1,10 @@
-/* The CPU backend's strided-batched GEMM and copy, on exact integers. */
+/* The backend's strided-batched GEMM and copy, on exact integers. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cpu/cpu.h"
 #include "support.h"
+#include "support_device.h"
 
 static float small_integer(rng *r) {
   return (float)rng_range(r, -4, 4);
@@ -27,14 +28,14 @@ static stack stack_new(rng *r, const int64_t batch[3], int64_t rows, int64_t col
   s.memory = malloc((size_t)s.size * sizeof(float));
   ck_assert_ptr_nonnull(s.memory);
   memset(s.memory, 0xFF, (size_t)s.size * sizeof(float)); /* NaN */
-  s.m.data = s.memory;
+  s.m.dtype = XATTN_F32;
   for (int64_t i = 0; r && i < s.size; i++)
     if (i % item < rows * s.m.ld && i % item % s.m.ld < columns) s.memory[i] = small_integer(r);
   return s;
 }
 
 static float *element(const stack *s, const int64_t at[3], int64_t i, int64_t j) {
-  return s->m.data + at[0] * s->m.stride[0] + at[1] * s->m.stride[1] + at[2] * s->m.stride[2] +
+  return s->memory + at[0] * s->m.stride[0] + at[1] * s->m.stride[1] + at[2] * s->m.stride[2] +
          i * s->m.ld + j;
 }
 
@@ -42,7 +43,7 @@ static int64_t limit_of(xattn_lengths limit, int64_t item, int64_t all) {
   return limit.count ? limit.count[item * limit.step] : all;
 }
 
-static void check_gemm(xattn_device *device, rng *r, xattn_gemm g, bool bias) {
+static void check_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias) {
   stack a = stack_new(r, g.batch, g.m, g.k, false);
   stack b = stack_new(r, g.batch, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, true);
   stack c = stack_new(NULL, g.batch, g.m, g.n, false);
@@ -50,12 +51,21 @@ static void check_gemm(xattn_device *device, rng *r, xattn_gemm g, bool bias) {
   ck_assert_ptr_nonnull(before);
   memcpy(before, c.memory, (size_t)c.size * sizeof *before);
   for (int64_t j = 0; j < g.n; j++) biases[j] = small_integer(r);
+  xattn_memory on_device[4] = {to_device(handle, a.memory, a.size),
+                               to_device(handle, b.memory, b.size),
+                               to_device(handle, c.memory, c.size), to_device(handle, biases, g.n)};
   g.a = a.m;
   g.b = b.m;
   g.c = c.m;
-  g.bias = bias ? biases : NULL;
-  xattn_error error;
-  ck_assert_int_eq(xattn_cpu_gemm(&error, device, &g), XATTN_OK);
+  g.a.data = on_device[0].data;
+  g.b.data = on_device[1].data;
+  g.c.data = on_device[2].data;
+  g.bias = bias ? on_device[3].data : NULL;
+  ASSERT_OK(handle, handle->backend->gemm(&handle->error, handle->device, &g));
+  from_device(handle, &on_device[2], c.memory, c.size);
+  xattn_memory_free(&on_device[0]);
+  xattn_memory_free(&on_device[1]);
+  xattn_memory_free(&on_device[3]);
   int64_t at[3];
   for (at[0] = 0; at[0] < g.batch[0]; at[0]++)
     for (at[1] = 0; at[1] < g.batch[1]; at[1]++)
@@ -82,7 +92,7 @@ static void check_gemm(xattn_device *device, rng *r, xattn_gemm g, bool bias) {
 START_TEST(gemm_on_an_edge_grid) {
   static const int64_t edges[] = {0, 1, 2, 31, 33, 64};
   enum { EDGES = sizeof edges / sizeof *edges };
-  struct xattn_device device = {.threads = _i};
+  xattn_handle *handle = test_handle(_i);
   rng r = {3};
   for (int m = 0; m < EDGES; m++)
     for (int n = 0; n < EDGES; n++)
@@ -93,13 +103,14 @@ START_TEST(gemm_on_an_edge_grid) {
                           .k = edges[k],
                           .batch = {2, 1, 3},
                           .b_transposed = variant & 1};
-          check_gemm(&device, &r, g, variant & 2);
+          check_gemm(handle, &r, g, variant & 2);
         }
+  xattn_destroy(handle);
 }
 END_TEST
 
 START_TEST(gemm_of_one_large_item_uses_all_threads) {
-  struct xattn_device device = {.threads = 2};
+  xattn_handle *handle = test_handle(2);
   rng r = {4};
   xattn_gemm g = {
       .m = 130,
@@ -107,15 +118,16 @@ START_TEST(gemm_of_one_large_item_uses_all_threads) {
       .k = 70,
       .batch = {1, 1, 1},
   };
-  check_gemm(&device, &r, g, false);
+  check_gemm(handle, &r, g, false);
   g.b_transposed = true;
-  check_gemm(&device, &r, g, true);
+  check_gemm(handle, &r, g, true);
+  xattn_destroy(handle);
 }
 END_TEST
 
 /* The gaps hold NaN, so that what lies behind a limit is seen if it is read. */
 START_TEST(gemm_with_limits) {
-  struct xattn_device device = {.threads = 2};
+  xattn_handle *handle = test_handle(2);
   rng r = {5};
   int32_t counts[8] = {3, -1, 0, -1, 17, -1, 40, -1};
   xattn_lengths limit = {.count = counts, .step = 2};
@@ -128,7 +140,7 @@ START_TEST(gemm_with_limits) {
     };
     g.b_transposed = true;
     g.n_limit = limit;
-    check_gemm(&device, &r, g, false);
+    check_gemm(handle, &r, g, false);
     g = (xattn_gemm){
         .m = m,
         .n = 9,
@@ -136,27 +148,33 @@ START_TEST(gemm_with_limits) {
         .batch = {4, 2, 1},
     };
     g.k_limit = limit;
-    check_gemm(&device, &r, g, false);
+    check_gemm(handle, &r, g, false);
     g.k_limit = (xattn_lengths){.count = counts + 4, .step = 0};
-    check_gemm(&device, &r, g, false);
+    check_gemm(handle, &r, g, false);
   }
+  xattn_destroy(handle);
 }
 END_TEST
 
 START_TEST(copy_between_any_strides) {
-  struct xattn_device device = {.threads = 2};
+  xattn_handle *handle = test_handle(2);
   rng r = {6};
   for (int how = 0; how < 2; how++) {
     int64_t shape[4] = {2, 37, 3, 111};
     guarded in = guarded_new(how ? REVERSED : BROADCAST, 4, shape);
     guarded out = guarded_new(how ? GAPS : REVERSED, 4, shape);
     guarded_fill(&in, &r, 1.0);
-    xattn_copy copy = {.in = in.t.data, .out = out.t.data};
+    int64_t in_size = in.size - (int64_t)((float *)in.t.data - in.memory);
+    xattn_memory from = to_device(handle, in.t.data, in_size);
+    int64_t before = (int64_t)((float *)out.t.data - out.memory);
+    xattn_memory to = to_device(handle, out.memory, out.size);
+    xattn_copy copy = {.dtype = XATTN_F32, .in = from.data, .out = (float *)to.data + before};
     memcpy(copy.shape, shape, sizeof shape);
     memcpy(copy.in_stride, in.t.strides, sizeof copy.in_stride);
     memcpy(copy.out_stride, out.t.strides, sizeof copy.out_stride);
-    xattn_error error;
-    ck_assert_int_eq(xattn_cpu_copy(&error, &device, &copy), XATTN_OK);
+    ASSERT_OK(handle, handle->backend->copy(&handle->error, handle->device, &copy));
+    from_device(handle, &to, out.memory, out.size);
+    xattn_memory_free(&from);
     guarded_check(&out, "out");
     for (int64_t i = 0; i < 2; i++)
       for (int64_t j = 0; j < 37; j++)
@@ -166,6 +184,7 @@ START_TEST(copy_between_any_strides) {
     guarded_free(&in);
     guarded_free(&out);
   }
+  xattn_destroy(handle);
 }
 END_TEST
 

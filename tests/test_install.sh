@@ -24,7 +24,7 @@ cc -std=c11 -O2 -o "$scratch/static" examples/reuse.c $(pkg-config --cflags xatt
 count=$((count + 1))
 
 if command -v c++ >/dev/null; then
-  printf '#include <xattn.h>\nint main() { return xattn_version()[0] ? 0 : 1; }\n' >"$scratch/user.cc"
+  printf '#include <xattn_cuda.h>\nint main() { return xattn_version()[0] ? 0 : 1; }\n' >"$scratch/user.cc"
   # shellcheck disable=SC2046
   c++ -std=c++11 -Wall -Wextra -pedantic -Werror -o "$scratch/user" "$scratch/user.cc" \
     $(pkg-config --cflags --libs xattn)
@@ -34,8 +34,8 @@ fi
 
 # Only what the header declares may be seen from outside.
 foreign=$(nm -D --defined-only "$scratch/usr/lib/libxattn.so" | awk '{print $3}' |
-  while read -r name; do grep -qw "$name" include/xattn.h || echo "$name"; done)
-[ -z "$foreign" ] || { echo "libxattn.so exports what xattn.h does not declare: $foreign" >&2; exit 1; }
+  while read -r name; do grep -qw "$name" include/xattn.h include/xattn_cuda.h || echo "$name"; done)
+[ -z "$foreign" ] || { echo "libxattn.so exports what no header declares: $foreign" >&2; exit 1; }
 count=$((count + 1))
 
 if command -v cmake >/dev/null; then
@@ -54,6 +54,19 @@ END
   count=$((count + 1))
 fi
 "$scratch/usr/bin/xattn" --version >/dev/null
+
+# The CUDA plugin is found beside the shared library, and in ../lib of the program. The one that was
+# installed holds machine code for GPUs; that of the simulator takes its place.
+if [ -f "$build/cudasim/libxattn_cuda.so" ]; then
+  cp "$build/cudasim/libxattn_cuda.so" "$scratch/usr/lib/"
+  simulator=$(cd "$build/cudasim" && pwd)
+  printf 'tiny 1 2 3 4 5 1 4\n' >"$scratch/cases.txt"
+  LD_LIBRARY_PATH="$simulator" "$scratch/usr/bin/xattn" bench --device cuda --seconds 0 \
+    --cases "$scratch/cases.txt" >"$scratch/bench.txt"
+  grep -q 'cuda:0' "$scratch/bench.txt"
+  LD_LIBRARY_PATH="$scratch/usr/lib:$simulator" "$scratch/shared" "$scratch/weights.safetensors"
+  count=$((count + 2))
+fi
 "$make" -s uninstall BUILD="$build" PREFIX="$scratch/usr"
 [ -z "$(find "$scratch/usr" ! -type d)" ] || { find "$scratch/usr" ! -type d >&2; exit 1; }
 count=$((count + 2))

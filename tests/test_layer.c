@@ -85,7 +85,7 @@ static const layout dense[3] = {DENSE, DENSE, DENSE};
 /* CrossAttention(in_dim, out_dim) and CrossAttention(in_dim, out_dim, in_q_dim, hid_q_dim), at the
  * article's sizes. */
 START_TEST(the_article_s_two_classes) {
-  xattn_handle *handle = cpu_handle(0);
+  xattn_handle *handle = test_handle(0);
   rng r = {31};
   test_layer same = {.batch = 1,
                      .queries = 1024,
@@ -106,7 +106,7 @@ START_TEST(the_article_s_two_classes) {
 END_TEST
 
 START_TEST(random_layers) {
-  xattn_handle *handle = cpu_handle(_i % 3 + 1);
+  xattn_handle *handle = test_handle(_i % 3 + 1);
   rng r = {(uint64_t)(100 + _i)};
   for (int i = 0; i < 25; i++) {
     int64_t kv_heads = rng_range(&r, 1, 3);
@@ -130,7 +130,7 @@ START_TEST(random_layers) {
 END_TEST
 
 START_TEST(without_batch_dimension) {
-  xattn_handle *handle = cpu_handle(2);
+  xattn_handle *handle = test_handle(2);
   rng r = {32};
   test_layer l = {.batch = 1,
                   .queries = 5,
@@ -160,7 +160,7 @@ END_TEST
 
 /* Items that share elements: windows of one row that slide by less than the width. */
 START_TEST(sliding_windows_of_one_row) {
-  xattn_handle *handle = cpu_handle(2);
+  xattn_handle *handle = test_handle(2);
   rng r = {36};
   test_layer l = {.batch = 8,
                   .queries = 1,
@@ -188,7 +188,7 @@ START_TEST(sliding_windows_of_one_row) {
 END_TEST
 
 START_TEST(one_context_serves_a_batch) {
-  xattn_handle *handle = cpu_handle(2);
+  xattn_handle *handle = test_handle(2);
   rng r = {33};
   test_layer l = {.batch = 5,
                   .queries = 6,
@@ -224,7 +224,7 @@ END_TEST
 
 /* bo reaches even a row that has no key; bv does not. */
 START_TEST(no_key_leaves_the_output_bias) {
-  xattn_handle *handle = cpu_handle(1);
+  xattn_handle *handle = test_handle(1);
   rng r = {34};
   for (int empty = 0; empty < 2; empty++) {
     test_layer l = {.batch = 2,
@@ -256,7 +256,7 @@ START_TEST(no_key_leaves_the_output_bias) {
 END_TEST
 
 START_TEST(empty_calls_write_nothing) {
-  xattn_handle *handle = cpu_handle(1);
+  xattn_handle *handle = test_handle(1);
   rng r = {35};
   for (int what = 0; what < 2; what++) {
     test_layer l = {.batch = what ? 0 : 2,
@@ -272,7 +272,7 @@ START_TEST(empty_calls_write_nothing) {
 END_TEST
 
 START_TEST(weights_of_other_dtypes_and_strides) {
-  xattn_handle *handle = cpu_handle(1);
+  xattn_handle *handle = test_handle(1);
   /* Values that every dtype holds exactly: the results must have the same bits. */
   float w32[12], x[4] = {1.0F, -2.0F, 0.5F, 3.0F}, first[3], out[3];
   double w64[24];

@@ -29,7 +29,7 @@ static const struct style {
 };
 
 START_TEST(a_file_gives_the_same_bits_as_memory) {
-  xattn_handle *handle = cpu_handle(1);
+  xattn_handle *handle = test_handle(1);
   test_layer l = {.query_dim = WIDTH,
                   .context_dim = WIDTH,
                   .heads = 2,

@@ -1,9 +1,11 @@
 # What is done with a build: checks, longer tests, benchmarks, installation.
 
 # ---- make check: format, layers, static analysis
-SOURCES = $(wildcard include/*.h src/*.[ch] src/*/*.[ch] apps/*.[ch] tests/*.[ch] examples/*.c)
-LINTED = $(wildcard src/*.c src/io/*.c src/cpu/*.c apps/*.c)
-LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src $(BLAS_FLAGS) -DXATTN_LANES=4 -DXATTN_ISA=base
+SOURCES = $(wildcard include/*.h src/*.[ch] src/*/*.[ch] apps/*.[ch] tests/*.[ch] examples/*.c \
+  cuda/*.[ch] cuda/*.cu cuda/*.cuh tests/cuda/*.[ch] tests/cudasim/*.[ch] tests/cudasim/*.cc tests/cudasim/*.cu tests/cudasim/*.cuh)
+LINTED = $(wildcard src/*.c src/io/*.c src/cpu/*.c apps/*.c) $(if $(CUDA_FOUND),$(CUDA_C))
+LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src $(BLAS_FLAGS) -DXATTN_LANES=4 -DXATTN_ISA=base \
+  $(if $(CUDA_FOUND),-isystem $(CUDA_INCLUDE))
 
 .PHONY: check check-format check-layers check-tidy check-cppcheck check-shell check-man
 check: $(SETUP) $(BUILD)/.setup-check check-format check-layers check-shell check-man check-cppcheck check-tidy
@@ -19,7 +21,7 @@ check-man:
 check-cppcheck:
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -Iinclude -Isrc \
 	  --enable=warning,portability,performance --suppress=missingIncludeSystem --suppress=ctuuninitvar \
-	  -DXATTN_LANES=4 -DXATTN_ISA=base src apps
+	  -DXATTN_LANES=4 -DXATTN_ISA=base src apps $(CUDA_C)
 # One file at a time, two at once; the flags stand in .clang-tidy.
 check-tidy:
 	printf '%s\n' $(LINTED) | xargs -P 2 -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- $(LINT_FLAGS)
@@ -33,7 +35,8 @@ SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fr
 .PHONY: test-asan test-valgrind test-long test-isa test-blis fuzz
 test-asan:
 	OMP_NUM_THREADS=2 ASAN_OPTIONS=allocator_may_return_null=1 \
-	  $(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g $(SANITIZERS)" all $(BUILD)-asan/make-inputs unit-test
+	  $(MAKE) BUILD=$(BUILD)-asan CFLAGS="-O1 -g $(SANITIZERS)" lib $(BUILD)-asan/xattn \
+	  $(BUILD)-asan/make-inputs unit-test $(if $(filter 0,$(CUDA)),,test-cuda)
 	tests/test_cli.sh $(BUILD)-asan/xattn $(BUILD)-asan/make-inputs
 
 # Valgrind runs one thread at a time, slowly: the suites of large layers and of threads (steady) are left out. Without
@@ -84,9 +87,9 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@MAJOR@
 .PHONY: install uninstall clean
 install: all
 	install -d $(ROOT)/include $(ROOT)/lib/pkgconfig $(ROOT)/lib/cmake/xattn $(ROOT)/bin $(ROOT)/share/man/man1
-	install -m 644 include/xattn.h $(ROOT)/include/
+	install -m 644 include/xattn.h include/xattn_cuda.h $(ROOT)/include/
 	install -m 644 $(LIB_A) $(ROOT)/lib/
-	install -m 755 $(LIB_SO) $(ROOT)/lib/
+	install -m 755 $(LIB_SO) $(if $(CUDA_FOUND),$(PLUGIN)) $(ROOT)/lib/
 	ln -sf libxattn.so.$(VERSION) $(ROOT)/lib/libxattn.so.$(MAJOR)
 	ln -sf libxattn.so.$(VERSION) $(ROOT)/lib/libxattn.so
 	install -m 755 $(PROGRAM) $(ROOT)/bin/
@@ -96,7 +99,8 @@ install: all
 	$(FILL) packaging/xattnConfigVersion.cmake.in >$(ROOT)/lib/cmake/xattn/xattnConfigVersion.cmake
 
 uninstall:
-	rm -f $(ROOT)/include/xattn.h $(ROOT)/lib/libxattn.a $(ROOT)/lib/libxattn.so* $(ROOT)/bin/xattn \
+	rm -f $(ROOT)/include/xattn.h $(ROOT)/include/xattn_cuda.h $(ROOT)/lib/libxattn.a \
+	  $(ROOT)/lib/libxattn.so* $(ROOT)/lib/libxattn_cuda.so $(ROOT)/bin/xattn \
 	  $(ROOT)/share/man/man1/xattn.1 $(ROOT)/lib/pkgconfig/xattn.pc
 	rm -rf $(ROOT)/lib/cmake/xattn
 

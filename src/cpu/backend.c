@@ -4,10 +4,11 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "blas.h"
 #include "cpu.h"
+#include "pack.h"
+#include "tensor.h"
 
 static atomic_bool forked;
 
@@ -23,7 +24,7 @@ int xattn_cpu_threads(const xattn_device *device) {
   return atomic_load(&forked) ? 1 : device->threads;
 }
 
-static xattn_status cpu_open(xattn_error *error, int32_t index, int32_t threads,
+static xattn_status cpu_open(xattn_error *error, int32_t index, const xattn_device_options *options,
                              xattn_device **device) {
   (void)index;
   static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -34,7 +35,8 @@ static xattn_status cpu_open(xattn_error *error, int32_t index, int32_t threads,
   if (status) return status;
   *device = malloc(sizeof **device);
   if (!*device) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
-  **device = (xattn_device){.threads = threads ? threads : omp_get_max_threads(), .isa = isa};
+  **device = (xattn_device){.threads = options->threads ? options->threads : omp_get_max_threads(),
+                            .isa = isa};
   return XATTN_OK;
 }
 
@@ -55,28 +57,60 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
 static xattn_limits cpu_limits(const xattn_device *device) {
   return (xattn_limits){.max_extent = INT32_MAX,
                         .score_bytes = (int64_t)device->threads * (4 << 20),
-                        .parallel = device->threads};
+                        .parallel = device->threads,
+                        .row_alignment = 1};
+}
+
+static xattn_status cpu_begin(xattn_error *error, xattn_device *device, bool *capturing) {
+  (void)error;
+  (void)device;
+  *capturing = false;
+  return XATTN_OK;
 }
 
 static xattn_status cpu_allocate(xattn_error *error, xattn_device *device, size_t bytes,
-                                 void **memory) {
+                                 xattn_memory *memory) {
   (void)device;
   size_t rounded = (bytes + XATTN_ALIGNMENT - 1) / XATTN_ALIGNMENT * XATTN_ALIGNMENT;
-  *memory = rounded < bytes ? NULL : aligned_alloc(XATTN_ALIGNMENT, rounded);
-  if (*memory || bytes == 0) return XATTN_OK;
+  void *data = rounded < bytes ? NULL : aligned_alloc(XATTN_ALIGNMENT, rounded);
+  *memory = (xattn_memory){.backend = &xattn_backend_cpu, .data = data};
+  if (data || bytes == 0) return XATTN_OK;
   return xattn_fail(error, XATTN_ERROR_MEMORY, "cpu: out of memory at %zu bytes", bytes);
 }
 
-static void cpu_release(int32_t index, void *memory) {
-  (void)index;
-  free(memory);
+static void cpu_release(xattn_memory *memory) {
+  free(memory->data);
 }
 
-static xattn_status cpu_upload(xattn_error *error, xattn_device *device, void *to, const void *from,
-                               size_t bytes) {
+/* What a call writes is there when it returns. */
+static xattn_status cpu_publish(xattn_error *error, xattn_device *device, xattn_memory *memory) {
   (void)error;
   (void)device;
-  memcpy(to, from, bytes);
+  (void)memory;
+  return XATTN_OK;
+}
+
+static xattn_status cpu_acquire(xattn_error *error, xattn_device *device,
+                                const xattn_memory *memory) {
+  (void)error;
+  (void)device;
+  (void)memory;
+  return XATTN_OK;
+}
+
+static xattn_status cpu_upload(xattn_error *error, xattn_device *device, void *to,
+                               xattn_dtype dtype, const xattn_tensor *from) {
+  (void)error;
+  (void)device;
+  xattn_pack(from, 0, xattn_tensor_elements(from), dtype, to);
+  return XATTN_OK;
+}
+
+static xattn_status cpu_download(xattn_error *error, xattn_device *device, const void *from,
+                                 const xattn_tensor *to) {
+  (void)error;
+  (void)device;
+  xattn_unpack(from, to, 0, xattn_tensor_elements(to));
   return XATTN_OK;
 }
 
@@ -88,13 +122,18 @@ static xattn_status cpu_synchronize(xattn_error *error, xattn_device *device) {
 
 const xattn_backend xattn_backend_cpu = {
     .name = "cpu",
+    .memory = XATTN_CPU,
     .open = cpu_open,
     .close = cpu_close,
     .describe = cpu_describe,
     .limits = cpu_limits,
+    .begin = cpu_begin,
     .allocate = cpu_allocate,
     .release = cpu_release,
+    .publish = cpu_publish,
+    .acquire = cpu_acquire,
     .upload = cpu_upload,
+    .download = cpu_download,
     .gemm = xattn_cpu_gemm,
     .softmax = xattn_cpu_softmax,
     .copy = xattn_cpu_copy,

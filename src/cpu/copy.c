@@ -9,8 +9,10 @@ static void one_row(const xattn_copy *c, int64_t index) {
   int64_t i2 = index % c->shape[2];
   int64_t i1 = index / c->shape[2] % c->shape[1];
   int64_t i0 = index / c->shape[2] / c->shape[1];
-  const float *in = c->in + i0 * c->in_stride[0] + i1 * c->in_stride[1] + i2 * c->in_stride[2];
-  float *out = c->out + i0 * c->out_stride[0] + i1 * c->out_stride[1] + i2 * c->out_stride[2];
+  const float *in =
+      (const float *)c->in + i0 * c->in_stride[0] + i1 * c->in_stride[1] + i2 * c->in_stride[2];
+  float *out =
+      (float *)c->out + i0 * c->out_stride[0] + i1 * c->out_stride[1] + i2 * c->out_stride[2];
   if (c->in_stride[3] == 1 && c->out_stride[3] == 1) {
     memcpy(out, in, (size_t)c->shape[3] * sizeof *out);
     return;

@@ -85,13 +85,13 @@ static void one_tile(const xattn_gemm *g, grid tiles, int64_t index) {
   piece(g->m, tiles.rows, tile / tiles.columns, &i, &i_end);
   piece(limited(g->n_limit, b, g->n), tiles.columns, tile % tiles.columns, &j, &j_end);
   if (i >= i_end || j >= j_end) return;
-  float *c_data = g->c.data + start(&g->c, b, group, head) + i * g->c.ld + j;
-  const float *bias = g->bias ? g->bias + j : NULL;
+  float *c_data = (float *)g->c.data + start(&g->c, b, group, head) + i * g->c.ld + j;
+  const float *bias = g->bias ? (const float *)g->bias + j : NULL;
   if (bias || k == 0) start_from_bias(bias, c_data, g->c.ld, i_end - i, j_end - j);
   if (k == 0) return;
-  const float *a_data = g->a.data + start(&g->a, b, group, head) + i * g->a.ld;
+  const float *a_data = (const float *)g->a.data + start(&g->a, b, group, head) + i * g->a.ld;
   const float *b_data =
-      g->b.data + start(&g->b, b, group, head) + (g->b_transposed ? j * g->b.ld : j);
+      (const float *)g->b.data + start(&g->b, b, group, head) + (g->b_transposed ? j * g->b.ld : j);
   xattn_blas_gemm(g->b_transposed, i_end - i, j_end - j, k, a_data, g->a.ld, b_data, g->b.ld,
                   bias ? 1.0F : 0.0F, c_data, g->c.ld);
 }

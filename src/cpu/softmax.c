@@ -14,9 +14,9 @@ static void one_row(const xattn_softmax *s, const xattn_isa *isa, int64_t index)
   int64_t head = item % s->batch[2];
   int64_t group = item / s->batch[2] % s->batch[1];
   int64_t b = item / s->batch[2] / s->batch[1];
-  const float *in = s->in.data + b * s->in.stride[0] + group * s->in.stride[1] +
+  const float *in = (const float *)s->in.data + b * s->in.stride[0] + group * s->in.stride[1] +
                     head * s->in.stride[2] + row * s->in.ld;
-  float *out = s->out.data + b * s->out.stride[0] + group * s->out.stride[1] +
+  float *out = (float *)s->out.data + b * s->out.stride[0] + group * s->out.stride[1] +
                head * s->out.stride[2] + row * s->out.ld;
   int64_t keys = s->n;
   if (s->limit.count && s->limit.count[b * s->limit.step] < keys)

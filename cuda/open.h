@@ -1,0 +1,16 @@
+/* Opening and closing a device. */
+#ifndef XATTN_CUDA_OPEN_H
+#define XATTN_CUDA_OPEN_H
+
+#include "device.h"
+
+/* Device number `index` as the current one, checked to be there. */
+xattn_status xattn_cuda_find(xattn_error *error, int32_t index);
+
+xattn_status xattn_cuda_make(xattn_error *error, int32_t index, const xattn_device_options *options,
+                             xattn_device **device);
+
+/* Waits for its work; takes a half-made one. */
+void xattn_cuda_unmake(xattn_device *device);
+
+#endif

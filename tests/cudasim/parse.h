@@ -1,0 +1,63 @@
+/* The parser of one kernel. */
+#ifndef CUDASIM_PARSE_H
+#define CUDASIM_PARSE_H
+
+#include <map>
+#include <utility>
+
+#include "module_text.h"
+#include "names.h"
+#include "opcodes.h"
+
+namespace cudasim {
+
+class KernelParser {
+ public:
+  KernelParser(Kernel &kernel, const KernelText &text, const ModuleText &module, ModuleMemory &memory);
+  void parse();
+
+ private:
+  /* parse.cc: a kernel is a header, declarations, labels and instructions. */
+  void header();
+  void body();
+  void statement();
+  void registers();
+  void variable(Space space);
+  void source_line();
+  void branch_targets();
+  void instruction();
+  void note_registers(Instruction &instruction, const Operand &operand, bool written);
+
+  /* parse_operand.cc: an operand according to its word in the table of instructions. */
+  void operands(Instruction &instruction);
+  Operand operand(Instruction &instruction, std::string_view word);
+  Operand value(Type type, unsigned width, bool may_be_wider);
+  Operand list_of(Type type, unsigned width, bool may_be_wider, unsigned count);
+  Operand pack(unsigned width);
+  Operand predicate();
+  Operand with_predicate(Operand first);
+  Operand address();
+  Operand immediate();
+  Operand label(const Instruction &instruction);
+
+  Operand number(Type type, unsigned width);
+  bool symbol(std::string_view name, uint64_t &address);
+  Operand special(std::string_view name);
+  Operand new_register(unsigned width, uint32_t count, std::string_view name, bool range);
+  Operand constant(uint64_t value, unsigned width);
+  Operand sink(unsigned width);
+
+  Kernel &kernel_;
+  const ModuleText &module_;
+  ModuleMemory &memory_;
+  Lexer lexer_;
+  Names names_;
+  int location_ = -1;
+  std::map<std::pair<uint64_t, unsigned>, uint32_t> constants_; /* value and width to offset */
+  std::map<unsigned, Operand> sinks_;
+  std::map<std::string_view, uint64_t> module_shared_; /* variables of the module that this kernel has named */
+};
+
+}  // namespace cudasim
+
+#endif

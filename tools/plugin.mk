@@ -1,0 +1,41 @@
+# The CUDA backend: libxattn_cuda.so, for GPUs, and the same sources as the simulator runs them.
+#
+#   $(PLUGIN)       machine code for every architecture of CUDA_ARCHS, and PTX of the newest for later ones
+#   $(SIM_PLUGIN)   PTX alone, uncompressed, with line numbers
+PLUGIN := $(BUILD)/libxattn_cuda.so
+SIM_PLUGIN := $(BUILD)/cudasim/libxattn_cuda.so
+
+CUDA_C := $(wildcard cuda/*.c)
+CUDA_CU := $(wildcard cuda/*.cu)
+CUDA_HOST_OBJ := $(CUDA_C:%.c=$(BUILD)/%.o) $(patsubst %,$(BUILD)/src/%.o,error pack convert tensor)
+
+NEWEST = $(lastword $(CUDA_ARCHS))
+GENCODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+  -gencode arch=compute_$(NEWEST),code=compute_$(NEWEST)
+SIM_GENCODE = -gencode arch=compute_90,code=compute_90 --no-compress -lineinfo
+NVCC_FLAGS = -O3 -std=c++17 -ccbin $(CXX) -Iinclude -Werror all-warnings -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra
+
+$(BUILD)/cuda/%.o: cuda/%.c $(BUILD)/.flags | $(CUDA_STAMP)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(COMPILE) $(LIB_FLAGS) -iquote cuda -isystem $(CUDA_INCLUDE) -MMD -MP -c $< -o $@
+
+$(BUILD)/cuda/%.gpu.o: cuda/%.cu $(BUILD)/.flags | $(CUDA_STAMP)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$@)$(NVCC) $(NVCC_FLAGS) $(GENCODE) --threads 2 -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$(BUILD)/cuda/%.sim.o: cuda/%.cu $(BUILD)/.flags | $(CUDA_STAMP)
+	@mkdir -p $(@D)
+	$(call say,NVCC,$@)$(NVCC) $(NVCC_FLAGS) $(SIM_GENCODE) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+# Nothing but the table is exported. libcublas wants libcublasLt when it runs, not to link.
+LINK_PLUGIN = $(CC) -shared -Wl,-soname,libxattn_cuda.so -Wl,--version-script=cuda/exports.map \
+  -Wl,-z,defs -Wl,--allow-shlib-undefined -o $@ $^ $(LDFLAGS) $(CFLAGS) \
+  -L$(CUDA_LIB) -Wl,-rpath,$(CUDA_LIB) -lcudart -lcublas -lpthread -lstdc++ -lm
+
+$(PLUGIN): $(CUDA_HOST_OBJ) $(CUDA_CU:%.cu=$(BUILD)/%.gpu.o)
+	$(call say,LINK,$@)$(LINK_PLUGIN)
+$(SIM_PLUGIN): $(CUDA_HOST_OBJ) $(CUDA_CU:%.cu=$(BUILD)/%.sim.o)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(LINK_PLUGIN)
+
+-include $(wildcard $(BUILD)/cuda/*.d)
