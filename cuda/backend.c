@@ -22,7 +22,7 @@ static xattn_status enter(xattn_error *error, int32_t index, visit *v) {
 }
 
 static void leave(const visit *v) {
-  if (v->before != v->now && cudaSetDevice(v->before)) (void)cudaGetLastError();
+  if (v->before != v->now) xattn_cuda_ignore(cudaSetDevice(v->before));
 }
 
 /* A status that `call` gives between entering the device and leaving it. */

@@ -1,6 +1,7 @@
 /* Strided copies of four dimensions: a thread an element of the output, neighbours along the last
  * dimension, so that a dense output is written in whole sectors. Moves bits; knows no dtypes. */
 #include "kernels.h"
+#include "launch.cuh"
 
 namespace {
 
@@ -37,21 +38,25 @@ __global__ void __launch_bounds__(block_threads)
 }
 
 template <class T>
-cudaError_t launch(const xattn_copy_arguments &a, cudaStream_t stream) {
+cudaError_t copy_elements(const xattn_copy_arguments &a, cudaStream_t stream) {
   const long long count = a.shape[0] * a.shape[1] * a.shape[2] * a.shape[3];
-  const long long blocks = (count + block_threads - 1) / block_threads;
-  const dim3 grid(static_cast<unsigned>(blocks < most_blocks ? blocks : most_blocks));
-  if (count >> 32)
-    strided_copy<unsigned long long, T><<<grid, block_threads, 0, stream>>>(a);
-  else
-    strided_copy<unsigned, T><<<grid, block_threads, 0, stream>>>(a);
-  return cudaGetLastError();
+  const long long wanted = (count + block_threads - 1) / block_threads;
+  const unsigned blocks = static_cast<unsigned>(wanted < most_blocks ? wanted : most_blocks);
+  return count >> 32
+             ? launch(strided_copy<unsigned long long, T>, blocks, block_threads, 0, stream, a)
+             : launch(strided_copy<unsigned, T>, blocks, block_threads, 0, stream, a);
 }
 
 }  // namespace
 
 cudaError_t xattn_cuda_launch_copy(const xattn_copy_arguments *arguments, int element_bytes,
                                    cudaStream_t stream) {
-  return element_bytes == 4 ? launch<unsigned>(*arguments, stream)
-                            : launch<unsigned short>(*arguments, stream);
+  switch (element_bytes) {
+    case 4:
+      return copy_elements<unsigned>(*arguments, stream);
+    case 2:
+      return copy_elements<unsigned short>(*arguments, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
 }

@@ -38,6 +38,11 @@ static inline cudaStream_t xattn_stream(const xattn_device *device) {
 xattn_status xattn_cuda_check(xattn_error *error, cudaError_t code, const char *what);
 xattn_status xattn_cuda_check_blas(xattn_error *error, cublasStatus_t code, const char *what);
 
+/* For calls whose failure changes nothing: the application must not find it by cudaGetLastError. */
+static inline void xattn_cuda_ignore(cudaError_t code) {
+  if (code) (void)cudaGetLastError();
+}
+
 /* XATTN_ERROR_CAPTURE if the stream is recorded into a graph, which `what` cannot be part of. */
 xattn_status xattn_cuda_no_capture(xattn_error *error, cudaStream_t stream, const char *what);
 

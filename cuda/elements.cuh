@@ -31,25 +31,52 @@ __device__ inline __nv_bfloat16 narrow<__nv_bfloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
-/* V neighbours, moved by one instruction. */
+/* V neighbours, moved by one instruction. The store is an intrinsic (an ordinary, write-back one): where
+ * two branches store the same elements, in one piece and one by one, the compiler would make the second of
+ * both. */
+template <int bytes>
+struct bits;
+template <>
+struct bits<16> {
+  typedef uint4 type;
+};
+template <>
+struct bits<8> {
+  typedef uint2 type;
+};
+template <>
+struct bits<4> {
+  typedef unsigned type;
+};
+template <>
+struct bits<2> {
+  typedef unsigned short type;
+};
+
 template <class T, int V>
-struct alignas(V * sizeof(T)) pack {
+struct pack {
   T element[V];
 };
 
 template <int V, class T>
 __device__ inline void load(const T *from, float (&to)[V]) {
-  const pack<T, V> p = *reinterpret_cast<const pack<T, V> *>(from);
+  typedef typename bits<V * sizeof(T)>::type whole;
+  const whole loaded = *reinterpret_cast<const whole *>(from);
+  pack<T, V> p;
+  memcpy(&p, &loaded, sizeof p);
 #pragma unroll
   for (int e = 0; e < V; e++) to[e] = widen(p.element[e]);
 }
 
 template <int V, class T>
 __device__ inline void store(T *to, const float (&from)[V]) {
+  typedef typename bits<V * sizeof(T)>::type whole;
   pack<T, V> p;
 #pragma unroll
   for (int e = 0; e < V; e++) p.element[e] = narrow<T>(from[e]);
-  *reinterpret_cast<pack<T, V> *>(to) = p;
+  whole stored;
+  memcpy(&stored, &p, sizeof stored);
+  __stwb(reinterpret_cast<whole *>(to), stored);
 }
 
 /* Elements j to j + V of a row of which `end` exist: in one piece, or the last of them one by one; what

@@ -38,8 +38,9 @@ static int join_levels(const xattn_gemm *g, level joined[LEVELS]) {
       joined[count++] = next;
     }
   }
-  if (count == 0) joined[count++] = (level){.count = 1};
-  return count;
+  if (count) return count;
+  joined[0] = (level){.count = 1};
+  return 1;
 }
 
 static void *at(const xattn_matrix *m, int64_t elements) {

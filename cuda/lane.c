@@ -36,9 +36,9 @@ static xattn_status open_parts(xattn_error *error, xattn_lane *lane) {
 
 static void destroy(xattn_lane *lane) {
   if (!xattn_forked()) {
-    if (lane->own) (void)cudaStreamSynchronize(lane->own);
-    if (lane->pool) (void)cudaMemPoolDestroy(lane->pool);
-    if (lane->own) (void)cudaStreamDestroy(lane->own);
+    if (lane->own) xattn_cuda_ignore(cudaStreamSynchronize(lane->own));
+    if (lane->pool) xattn_cuda_ignore(cudaMemPoolDestroy(lane->pool));
+    if (lane->own) xattn_cuda_ignore(cudaStreamDestroy(lane->own));
   }
   (void)pthread_mutex_destroy(&lane->lock);
   free(lane);
@@ -61,7 +61,7 @@ xattn_status xattn_lane_open(xattn_error *error, int index, xattn_lane **result)
 
 static bool captured(cudaStream_t stream) {
   enum cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
-  if (cudaStreamIsCapturing(stream, &capture)) (void)cudaGetLastError();
+  xattn_cuda_ignore(cudaStreamIsCapturing(stream, &capture));
   return capture != cudaStreamCaptureStatusNone;
 }
 
@@ -75,7 +75,7 @@ static void free_block(xattn_block *block) {
     else if (cudaFreeAsync(block->data, block->lane->stream))
       (void)
           cudaGetLastError(); /* the device has failed: so will what comes next, which can say so */
-    if (block->ready) (void)cudaEventDestroy(block->ready);
+    if (block->ready) xattn_cuda_ignore(cudaEventDestroy(block->ready));
   }
   block->lane->references--;
   free(block);
@@ -125,12 +125,12 @@ xattn_status xattn_lane_allocate(xattn_error *error, xattn_lane *lane, size_t by
     status = xattn_cuda_check(
         error, cudaMallocFromPoolAsync(&block->data, block->bytes, lane->pool, lane->stream), what);
   }
-  if (status)
-    free(block);
-  else
+  if (!status) {
     lane->references++;
+    *memory = (xattn_memory){.data = block->data, .block = block};
+  }
   (void)pthread_mutex_unlock(&lane->lock);
-  if (!status) *memory = (xattn_memory){.data = block->data, .block = block};
+  if (status) free(block);
   return status;
 }
 
@@ -164,7 +164,7 @@ static xattn_status must_be_ready(xattn_error *error, cudaEvent_t ready) {
                                          "changing the capture mode");
   if (status) return status;
   cudaError_t code = cudaEventQuery(ready);
-  (void)cudaThreadExchangeStreamCaptureMode(&mode);
+  xattn_cuda_ignore(cudaThreadExchangeStreamCaptureMode(&mode));
   if (code != cudaErrorNotReady) return xattn_cuda_check(error, code, "asking for an event");
   (void)cudaGetLastError();
   return xattn_fail(error, XATTN_ERROR_CAPTURE,
@@ -193,7 +193,7 @@ xattn_status xattn_lane_move(xattn_error *error, xattn_lane *lane, cudaStream_t 
   if (!status)
     status = xattn_cuda_check(error, cudaStreamWaitEvent(stream, before, 0),
                               "waiting on the new stream");
-  (void)cudaEventDestroy(before);
+  xattn_cuda_ignore(cudaEventDestroy(before));
   if (status) return status;
   (void)pthread_mutex_lock(&lane->lock);
   lane->stream = stream;

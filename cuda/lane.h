@@ -25,7 +25,7 @@ typedef struct xattn_lane {
   xattn_block *unfreed;           /* released while the stream was captured */
 } xattn_lane;
 
-xattn_status xattn_lane_open(xattn_error *error, int index, xattn_lane **lane);
+xattn_status xattn_lane_open(xattn_error *error, int index, xattn_lane **result);
 
 /* The handle goes. Its work has run. */
 void xattn_lane_close(xattn_lane *lane);

@@ -125,7 +125,7 @@ void xattn_cuda_unmake(xattn_device *device) {
   xattn_lane *lane = device->lane;
   if (!xattn_forked()) {
     if (lane && !xattn_cuda_no_capture(&ignored, lane->stream, "a synchronization"))
-      (void)cudaStreamSynchronize(lane->stream);
+      xattn_cuda_ignore(cudaStreamSynchronize(lane->stream));
     if (device->blas) (void)cublasDestroy(device->blas);
     xattn_cuda_free_staging(&device->staging);
   }

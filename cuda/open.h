@@ -8,7 +8,7 @@
 xattn_status xattn_cuda_find(xattn_error *error, int32_t index);
 
 xattn_status xattn_cuda_make(xattn_error *error, int32_t index, const xattn_device_options *options,
-                             xattn_device **device);
+                             xattn_device **result);
 
 /* Waits for its work; takes a half-made one. */
 void xattn_cuda_unmake(xattn_device *device);

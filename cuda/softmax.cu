@@ -1,4 +1,5 @@
 /* One instance of a kernel for every pair of dtypes, and for rows that are aligned or not. */
+#include "launch.cuh"
 #include "softmax_long.cuh"
 
 namespace {
@@ -11,24 +12,21 @@ cudaError_t launch_kind(const xattn_softmax_arguments &a, xattn_softmax_kind kin
   const long long rows = a.items * a.groups * a.rows;
   const bool by_warp = kind == XATTN_SOFTMAX_WARP_8 || kind == XATTN_SOFTMAX_WARP_32;
   const long long wanted = by_warp ? (rows + rows_per_block - 1) / rows_per_block : rows;
-  const dim3 grid(static_cast<unsigned>(wanted < most_blocks ? wanted : most_blocks));
+  const unsigned blocks = static_cast<unsigned>(wanted < most_blocks ? wanted : most_blocks);
+  constexpr unsigned warp_threads = rows_per_block * warp_size;
   switch (kind) {
     case XATTN_SOFTMAX_WARP_8:
-      softmax_warp<In, Out, V, 8><<<grid, rows_per_block * warp_size, 0, stream>>>(a);
-      break;
+      return launch(softmax_warp<In, Out, V, 8>, blocks, warp_threads, 0, stream, a);
     case XATTN_SOFTMAX_WARP_32:
-      softmax_warp<In, Out, V, 32><<<grid, rows_per_block * warp_size, 0, stream>>>(a);
-      break;
+      return launch(softmax_warp<In, Out, V, 32>, blocks, warp_threads, 0, stream, a);
     case XATTN_SOFTMAX_BLOCK: {
       const size_t shared = static_cast<size_t>((a.n + V - 1) / V * V) * sizeof(float);
-      softmax_block<In, Out, V><<<grid, block_threads, shared, stream>>>(a);
-      break;
+      return launch(softmax_block<In, Out, V>, blocks, block_threads, shared, stream, a);
     }
     case XATTN_SOFTMAX_ONLINE:
-      softmax_online<In, Out, V><<<grid, block_threads, 0, stream>>>(a);
-      break;
+      return launch(softmax_online<In, Out, V>, blocks, block_threads, 0, stream, a);
   }
-  return cudaGetLastError();
+  return cudaErrorInvalidValue;
 }
 
 /* As many elements as the wider side has in 16 bytes. */

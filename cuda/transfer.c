@@ -25,8 +25,8 @@ static xattn_status prepare(xattn_error *error, xattn_staging *s) {
 
 void xattn_cuda_free_staging(xattn_staging *s) {
   for (int i = 0; i < STAGING_BUFFERS; i++) {
-    if (s->buffer[i]) (void)cudaFreeHost(s->buffer[i]);
-    if (s->done[i]) (void)cudaEventDestroy(s->done[i]);
+    if (s->buffer[i]) xattn_cuda_ignore(cudaFreeHost(s->buffer[i]));
+    if (s->done[i]) xattn_cuda_ignore(cudaEventDestroy(s->done[i]));
   }
 }
 
@@ -40,6 +40,13 @@ static bool cut(int64_t elements, size_t item, int64_t piece, int64_t *first, in
 
 static xattn_status wait_for(xattn_error *error, cudaEvent_t event) {
   return xattn_cuda_check(error, cudaEventSynchronize(event), "waiting for a copy");
+}
+
+/* Where something failed, a copy may be under way that no event tells of: the buffers are used again only
+ * when it has run. */
+static xattn_status after_copies(xattn_status status, cudaStream_t stream) {
+  if (status) xattn_cuda_ignore(cudaStreamSynchronize(stream));
+  return status;
 }
 
 xattn_status xattn_cuda_upload(xattn_error *error, xattn_device *device, void *to,
@@ -62,7 +69,7 @@ xattn_status xattn_cuda_upload(xattn_error *error, xattn_device *device, void *t
                               "copying to the device");
     if (!status) status = xattn_cuda_check(error, cudaEventRecord(done, stream), "recording");
   }
-  return status;
+  return after_copies(status, stream);
 }
 
 xattn_status xattn_cuda_download(xattn_error *error, xattn_device *device, const void *from,
@@ -93,5 +100,5 @@ xattn_status xattn_cuda_download(xattn_error *error, xattn_device *device, const
     (void)cut(elements, item, i - 1, &first, &count);
     if (!status) xattn_unpack(s->buffer[last], to, first, count);
   }
-  return status;
+  return after_copies(status, stream);
 }

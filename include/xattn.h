@@ -267,7 +267,7 @@ XATTN_API xattn_status xattn_device_free(xattn_handle *handle, void *memory);
 
 /* dst = src: the same shape, host or the handle's device on either side. From host to device the dtype may
  * change, as in xattn_tensor_convert; otherwise it is the same. A host src may be used again at return, a
- * host dst is filled at return. A device tensor has rank 4 at most.
+ * host dst is filled at return. A device tensor is F32, F16 or BF16, of rank 4 at most.
  * @return XATTN_ERROR_SHAPE, _DTYPE, _LAYOUT, _OVERLAP, _UNSUPPORTED (rank), _MEMORY, _CAPTURE. */
 XATTN_API xattn_status xattn_tensor_copy(xattn_handle *handle, const xattn_tensor *src,
                                          const xattn_tensor *dst);

@@ -48,11 +48,11 @@ static xattn_status extents(xattn_error *error, const char *name, const xattn_te
 }
 
 static xattn_status stream(xattn_error *error, const xattn_call *call, const char *name,
-                           const xattn_tensor *tensor, const xattn_limits *limits) {
+                           const xattn_tensor *tensor, const xattn_problem *p) {
   if (!tensor) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: is NULL", name);
-  xattn_status status = xattn_check_operand(call->handle, error, name, tensor,
-                                            call->layer->info.dtype, 2, 3, call->shape_only);
-  return status ? status : extents(error, name, tensor, limits->max_extent);
+  xattn_status status =
+      xattn_check_operand(call->handle, error, name, tensor, p->dtype, 2, 3, call->shape_only);
+  return status ? status : extents(error, name, tensor, p->limits.max_extent);
 }
 
 static void from_layer(const xattn_layer *layer, xattn_problem *p) {
@@ -74,7 +74,7 @@ static void from_layer(const xattn_layer *layer, xattn_problem *p) {
 
 /* Equal items, told by a batch stride of 0, are projected once. */
 static xattn_status context_stream(xattn_error *error, const xattn_call *call, xattn_problem *p) {
-  xattn_status status = stream(error, call, "y", call->y, &p->limits);
+  xattn_status status = stream(error, call, "y", call->y, p);
   if (!status)
     status = expect(error, "y", call->y, "width", width_of(call->y), "key_weight has in_dim",
                     p->context_dim);
@@ -88,7 +88,7 @@ static xattn_status context_stream(xattn_error *error, const xattn_call *call, x
 
 static xattn_status query_stream(xattn_error *error, const xattn_call *call, xattn_problem *p) {
   const xattn_tensor *x = call->x;
-  xattn_status status = stream(error, call, "x", x, &p->limits);
+  xattn_status status = stream(error, call, "x", x, p);
   if (!status)
     status = expect(error, "x", x, "width", width_of(x), "query_weight has in_dim", p->query_dim);
   if (status) return status;
@@ -104,7 +104,7 @@ static xattn_status output_stream(xattn_error *error, const xattn_call *call, xa
     return XATTN_OK;
   }
   const xattn_tensor *out = call->out;
-  xattn_status status = stream(error, call, "out", out, &p->limits);
+  xattn_status status = stream(error, call, "out", out, p);
   if (status) return status;
   status = expect(error, "out", out, "rank", out->rank, "x has", call->x->rank);
   if (!status)

@@ -155,13 +155,13 @@ xattn_status xattn_tensor_distinct(xattn_error *error, const char *name, const x
    * reach. */
   int64_t reach = 0;
   bool taken[XATTN_MAX_RANK] = {false};
+  if (xattn_tensor_elements(out) == 0) return XATTN_OK;
   for (int32_t round = 0; round < out->rank; round++) {
     int32_t next = 0;
     while (taken[next]) next++;
     for (int32_t i = next + 1; i < out->rank; i++)
       if (!taken[i] && out->strides[i] < out->strides[next]) next = i;
     taken[next] = true;
-    if (out->shape[next] == 0) return XATTN_OK;
     if (out->shape[next] == 1) continue;
     if (out->strides[next] <= reach)
       return xattn_fail(error, XATTN_ERROR_LAYOUT,

@@ -1,4 +1,5 @@
 /* xattn_tensor_copy: host and device tensors of any strides. */
+#include "check.h"
 #include "convert.h"
 #include "pack.h"
 #include "stage.h"
@@ -7,6 +8,8 @@
 static xattn_status check(xattn_handle *handle, const xattn_tensor *src, const xattn_tensor *dst) {
   xattn_error *error = &handle->error;
   xattn_device_type memory = handle->backend->memory;
+  if (!src || !dst)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "%s: is NULL", src ? "dst" : "src");
   xattn_status status = xattn_tensor_check_on(error, "src", src, false, memory, handle->index);
   if (!status) status = xattn_tensor_check_on(error, "dst", dst, false, memory, handle->index);
   if (status) return status;
@@ -23,7 +26,11 @@ static xattn_status check(xattn_handle *handle, const xattn_tensor *src, const x
   if (src->rank > 4)
     return xattn_fail(error, XATTN_ERROR_UNSUPPORTED, "src: rank is %d, at most 4 on a device",
                       src->rank);
-  status = xattn_tensor_distinct(error, "dst", dst);
+  if (src->device_type != XATTN_CPU)
+    status = xattn_check_operand(handle, error, "src", src, 0, 0, 4, false);
+  if (!status && dst->device_type != XATTN_CPU)
+    status = xattn_check_operand(handle, error, "dst", dst, 0, 0, 4, false);
+  if (!status) status = xattn_tensor_distinct(error, "dst", dst);
   return status ? status : xattn_tensor_disjoint(error, "dst", dst, "src", src);
 }
 

@@ -12,6 +12,7 @@ Suite *suite_files(void);
 Suite *suite_gemm(void);
 Suite *suite_layer(void);
 Suite *suite_load(void);
+Suite *suite_memory(void);
 Suite *suite_npy(void);
 Suite *suite_plan(void);
 Suite *suite_softmax(void);
@@ -20,9 +21,9 @@ Suite *suite_steady(void);
 
 int main(void) {
   Suite *(*const suites[])(void) = {
-      suite_api,   suite_errors,    suite_plan,  suite_convert, suite_files,
-      suite_npy,   suite_statedict, suite_load,  suite_gemm,    suite_softmax,
-      suite_exact, suite_attention, suite_layer, suite_steady,  suite_cases,
+      suite_api,       suite_errors, suite_plan,   suite_convert, suite_files, suite_npy,
+      suite_statedict, suite_load,   suite_gemm,   suite_softmax, suite_exact, suite_attention,
+      suite_layer,     suite_steady, suite_memory, suite_cases,
   };
   SRunner *runner = srunner_create(NULL);
   for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)

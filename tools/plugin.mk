@@ -15,15 +15,15 @@ GENCODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 SIM_GENCODE = -gencode arch=compute_90,code=compute_90 --no-compress -lineinfo
 NVCC_FLAGS = -O3 -std=c++17 -ccbin $(CXX) -Iinclude -Werror all-warnings -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra
 
-$(BUILD)/cuda/%.o: cuda/%.c $(BUILD)/.flags | $(CUDA_STAMP)
+$(BUILD)/cuda/%.o: cuda/%.c $(BUILD)/.flags | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(COMPILE) $(LIB_FLAGS) -iquote cuda -isystem $(CUDA_INCLUDE) -MMD -MP -c $< -o $@
 
-$(BUILD)/cuda/%.gpu.o: cuda/%.cu $(BUILD)/.flags | $(CUDA_STAMP)
+$(BUILD)/cuda/%.gpu.o: cuda/%.cu $(BUILD)/.flags | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)$(NVCC) $(NVCC_FLAGS) $(GENCODE) --threads 2 -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
-$(BUILD)/cuda/%.sim.o: cuda/%.cu $(BUILD)/.flags | $(CUDA_STAMP)
+$(BUILD)/cuda/%.sim.o: cuda/%.cu $(BUILD)/.flags | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)$(NVCC) $(NVCC_FLAGS) $(SIM_GENCODE) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 

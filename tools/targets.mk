@@ -2,7 +2,7 @@
 
 # ---- make check: format, layers, static analysis
 SOURCES = $(wildcard include/*.h src/*.[ch] src/*/*.[ch] apps/*.[ch] tests/*.[ch] examples/*.c \
-  cuda/*.[ch] cuda/*.cu cuda/*.cuh tests/cuda/*.[ch] tests/cudasim/*.[ch] tests/cudasim/*.cc tests/cudasim/*.cu tests/cudasim/*.cuh)
+  cuda/*.[ch] cuda/*.cu cuda/*.cuh bench/gpu/*.[ch] tests/cuda/*.[ch] tests/cudasim/*.[ch] tests/cudasim/*.cc tests/cudasim/*.cu tests/cudasim/*.cuh)
 LINTED = $(wildcard src/*.c src/io/*.c src/cpu/*.c apps/*.c) $(if $(CUDA_FOUND),$(CUDA_C))
 LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src $(BLAS_FLAGS) -DXATTN_LANES=4 -DXATTN_ISA=base \
   $(if $(CUDA_FOUND),-isystem $(CUDA_INCLUDE))

@@ -16,17 +16,29 @@ unsigned long long hex(uint64_t address) {
   return address;
 }
 
-/* Calls access(lanes of `accesses` within one window, their addresses relative to it, window). Where the space is
- * generic, each lane's address says which window it means. */
+/* Calls access(lanes of `accesses` within one window, their addresses relative to it, window).
+ * Where the space is generic, each lane's address says which window it means. */
 template <class Access>
 void by_window(const Accesses &accesses, Access access) {
-  Accesses part = accesses;
   switch (accesses.space) {
-    case Space::shared: return access(part, Window::shared);
-    case Space::local: return access(part, Window::local);
-    case Space::parameter: return access(part, Window::parameter);
-    default: break;
+    case Space::shared:
+      return access(accesses, Window::shared);
+    case Space::local:
+      return access(accesses, Window::local);
+    case Space::parameter:
+      /* Those of the kernel have small addresses; those of a call are in local memory
+       * (parse_call.cc). */
+      if (window_number(accesses.address[__builtin_ctz(accesses.mask)]) == 0)
+        return access(accesses, Window::parameter);
+      break;
+    default:
+      break;
   }
+  uint64_t all = 0;
+  each_lane(accesses.mask, [&](Lane lane) { all |= accesses.address[lane]; });
+  if (window_number(all) == 0) return access(accesses, Window::global);
+
+  Accesses part = accesses;
   for (uint32_t rest = accesses.mask; rest;) {
     unsigned window = window_number(accesses.address[__builtin_ctz(rest)]);
     part.mask = 0;
@@ -37,9 +49,10 @@ void by_window(const Accesses &accesses, Access access) {
       part.address[lane] = window_offset(accesses.address[lane]);
     }
     rest &= ~part.mask;
-    /* What is no window, or not one of the global space, is an address that global memory does not have either: it
-     * will say so. */
-    bool elsewhere = accesses.space == Space::global && window != static_cast<unsigned>(Window::module);
+    /* What is no window, or not one of the global space, is an address that global memory does not
+     * have either: it will say so. */
+    bool elsewhere =
+        accesses.space == Space::global && window != static_cast<unsigned>(Window::module);
     if (window == 0 || elsewhere || window > static_cast<unsigned>(Window::module)) {
       for (uint32_t lanes = part.mask; lanes; lanes &= lanes - 1)
         part.address[__builtin_ctz(lanes)] = accesses.address[__builtin_ctz(lanes)];
@@ -47,6 +60,27 @@ void by_window(const Accesses &accesses, Access access) {
     } else {
       access(part, static_cast<Window>(window));
     }
+  }
+}
+
+/* memcpy of a size that is known only now, but always small. */
+inline void copy_bytes(uint8_t *to, const uint8_t *from, unsigned size) {
+  switch (size) {
+    case 2:
+      memcpy(to, from, 2);
+      break;
+    case 4:
+      memcpy(to, from, 4);
+      break;
+    case 8:
+      memcpy(to, from, 8);
+      break;
+    case 16:
+      memcpy(to, from, 16);
+      break;
+    default:
+      memcpy(to, from, size);
+      break;
   }
 }
 
@@ -59,12 +93,14 @@ void check_alignment(Warp &warp, const Accesses &accesses, const char *verb) {
     Lane lane = __builtin_ctz(lanes);
     if (!(accesses.address[lane] & (accesses.size - 1))) continue;
     warp.lane = lane;
-    throw Fault(format("%s %u bytes at the misaligned address 0x%llx", verb, accesses.size, hex(accesses.address[lane])));
+    throw Fault(format("%s %u bytes at the misaligned address 0x%llx", verb, accesses.size,
+                       hex(accesses.address[lane])));
   }
 }
 
-/* Global memory is asked for as few times as possible: lanes that follow each other in memory are one run.
- * copy(first lane, number of lanes) moves a run; where it faults, lane by lane finds out whose fault it is. */
+/* Global memory is asked for as few times as possible: lanes that follow each other in memory are
+ * one run. copy(first lane, number of lanes) moves a run; where it faults, lane by lane finds out
+ * whose fault it is. */
 template <class Copy>
 void in_runs(Warp &warp, const Accesses &accesses, Copy copy) {
   for (uint32_t rest = accesses.mask; rest;) {
@@ -115,17 +151,19 @@ void write_global(Warp &warp, const Accesses &accesses, const uint8_t *data) {
 uint8_t *local_bytes(Warp &warp, Lane lane, uint64_t offset, unsigned size) {
   Block &block = *warp.block;
   if (offset > block.kernel.local_bytes || size > block.kernel.local_bytes - offset)
-    throw Fault(format("%u bytes at offset %lld of %zu bytes of local memory", size, static_cast<long long>(offset),
-                       block.kernel.local_bytes));
-  if (offset % size) throw Fault(format("%u bytes at the misaligned offset %llu of local memory", size, hex(offset)));
+    throw Fault(format("%u bytes at offset %lld of %zu bytes of local memory", size,
+                       static_cast<long long>(offset), block.kernel.local_bytes));
+  if (offset % size)
+    throw Fault(
+        format("%u bytes at the misaligned offset %llu of local memory", size, hex(offset)));
   return &block.local[(warp.number * kLanes + lane) * block.kernel.local_bytes + offset];
 }
 
 const uint8_t *parameter_bytes(Warp &warp, uint64_t offset, unsigned size) {
   const Block &block = *warp.block;
   if (offset > block.kernel.parameter_bytes || size > block.kernel.parameter_bytes - offset)
-    throw Fault(format("reads %u bytes at offset %lld of %zu bytes of parameters", size, static_cast<long long>(offset),
-                       block.kernel.parameter_bytes));
+    throw Fault(format("reads %u bytes at offset %lld of %zu bytes of parameters", size,
+                       static_cast<long long>(offset), block.kernel.parameter_bytes));
   return &block.parameter_bytes[offset];
 }
 
@@ -146,11 +184,13 @@ void read_lanes(Warp &warp, const Accesses &all, uint8_t *data) {
       warp.lane = lane;
       uint64_t offset = accesses.address[lane];
       const uint8_t *from =
-          window == Window::shared      ? block.shared.read(thread_of(warp, lane), offset, accesses.size, accesses.strong)
-          : window == Window::local     ? local_bytes(warp, lane, offset, accesses.size)
-          : window == Window::parameter ? parameter_bytes(warp, offset, accesses.size)
-                                        : block.kernel.module_memory->find(offset, accesses.size, false);
-      memcpy(data + lane * accesses.size, from, accesses.size);
+          window == Window::shared
+              ? block.shared.read(thread_of(warp, lane), offset, accesses.size, accesses.strong)
+          : window == Window::local ? local_bytes(warp, lane, offset, accesses.size)
+          : window == Window::parameter
+              ? parameter_bytes(warp, offset, accesses.size)
+              : block.kernel.module_memory->find(offset, accesses.size, false);
+      copy_bytes(data + lane * accesses.size, from, accesses.size);
     });
   });
 }
@@ -171,11 +211,13 @@ void write_lanes(Warp &warp, const Accesses &all, const uint8_t *data) {
       uint64_t offset = accesses.address[lane];
       const uint8_t *from = data + lane * accesses.size;
       if (window == Window::shared)
-        return block.shared.write(thread_of(warp, lane), offset, accesses.size, accesses.strong, from);
+        return block.shared.write(thread_of(warp, lane), offset, accesses.size, accesses.strong,
+                                  from);
       if (window == Window::parameter) throw Fault("writes to a parameter of the kernel");
-      uint8_t *to = window == Window::local ? local_bytes(warp, lane, offset, accesses.size)
-                                            : block.kernel.module_memory->find(offset, accesses.size, true);
-      memcpy(to, from, accesses.size);
+      uint8_t *to = window == Window::local
+                        ? local_bytes(warp, lane, offset, accesses.size)
+                        : block.kernel.module_memory->find(offset, accesses.size, true);
+      copy_bytes(to, from, accesses.size);
     });
   });
 }

@@ -1,4 +1,5 @@
-/* Access to memory by the lanes of a warp, whatever the state space (PTX ISA 5.1): checks, counts, copies. */
+/* Access to memory by the lanes of a warp, whatever the state space (PTX ISA 5.1): checks, counts,
+ * copies. */
 #ifndef CUDASIM_ADDRESS_SPACE_H
 #define CUDASIM_ADDRESS_SPACE_H
 

@@ -42,7 +42,8 @@ void add_counters(const std::string &kernel, const cudasim_counters &of_launch) 
   add(all().by_kernel[kernel], of_launch);
 }
 
-void count_global(cudasim_counters &counters, const uint64_t address[32], uint32_t mask, unsigned size, bool store) {
+void count_global(cudasim_counters &counters, const uint64_t address[32], uint32_t mask,
+                  unsigned size, bool store) {
   constexpr unsigned kSector = 32;
   uint64_t sorted[32];
   unsigned n = 0;
@@ -69,30 +70,59 @@ void count_global(cudasim_counters &counters, const uint64_t address[32], uint32
   counters.global_sectors_ideal += (distinct_bytes + kSector - 1) / kSector;
 }
 
-void count_shared(cudasim_counters &counters, const uint64_t offset[32], uint32_t mask, unsigned size) {
+namespace {
+
+/* Mostly each bank is asked for one word alone. */
+bool without_conflict(const uint64_t offset[32], uint32_t mask, unsigned size) {
+  uint64_t word_of[32];
+  uint32_t used = 0;
+  for (; mask; mask &= mask - 1) {
+    uint64_t first = offset[__builtin_ctz(mask)];
+    for (uint64_t word = first / 4; word <= (first + size - 1) / 4; word++) {
+      unsigned bank = word % 32;
+      if ((used >> bank & 1) && word_of[bank] != word) return false;
+      used |= 1u << bank;
+      word_of[bank] = word;
+    }
+  }
+  return true;
+}
+
+/* The most different words that one bank is asked for. */
+unsigned wavefronts(const uint64_t offset[32], uint32_t mask, unsigned size) {
+  if (without_conflict(offset, mask, size)) return 1;
+  uint64_t words[32][32]; /* of each bank */
+  unsigned count[32] = {}, most = 0;
+  for (; mask; mask &= mask - 1) {
+    uint64_t first = offset[__builtin_ctz(mask)];
+    for (uint64_t word = first / 4; word <= (first + size - 1) / 4; word++) {
+      unsigned bank = word % 32;
+      uint64_t *end = words[bank] + count[bank];
+      if (std::find(words[bank], end, word) != end) continue;
+      *end = word;
+      most = std::max(most, ++count[bank]);
+    }
+  }
+  return most;
+}
+
+}  // namespace
+
+void count_shared(cudasim_counters &counters, const uint64_t offset[32], uint32_t mask,
+                  unsigned size) {
   unsigned lanes_at_once = size >= 16 ? 8 : size >= 8 ? 16 : 32;
   for (unsigned first = 0; first < 32; first += lanes_at_once) {
-    uint64_t words[32][32]; /* of each bank: the different words asked for */
-    unsigned count[32] = {}, most = 0;
-    for (unsigned lane = first; lane < first + lanes_at_once; lane++) {
-      if (!(mask >> lane & 1)) continue;
-      for (uint64_t word = offset[lane] / 4; word <= (offset[lane] + size - 1) / 4; word++) {
-        unsigned bank = word % 32;
-        uint64_t *end = words[bank] + count[bank];
-        if (std::find(words[bank], end, word) != end) continue;
-        *end = word;
-        most = std::max(most, ++count[bank]);
-      }
-    }
-    if (!most) continue;
+    uint32_t lanes = mask & (lanes_at_once == 32 ? ~0u : ((1u << lanes_at_once) - 1) << first);
+    if (!lanes) continue;
     counters.shared_accesses++;
-    counters.shared_wavefronts += most;
+    counters.shared_wavefronts += wavefronts(offset, lanes, size);
   }
 }
 
 }  // namespace cudasim
 
-extern "C" __attribute__((visibility("default"))) cudasim_counters cudasim_counters_of(const char *kernel) {
+extern "C" __attribute__((visibility("default"))) cudasim_counters cudasim_counters_of(
+    const char *kernel) {
   cudasim::AllCounters &all = cudasim::all();
   std::lock_guard<std::mutex> guard(all.lock);
   cudasim_counters sum = {};

@@ -1,5 +1,9 @@
-/* How a warp runs: the path with the lowest program counter first, so that lanes that went apart meet again
- * where the code joins (PTX ISA 3.1). */
+/* How a warp runs: the path with the lowest program counter first, so that lanes that went apart
+ * meet again where the code joins (PTX ISA 3.1). Where code does not lie in that order, lanes that
+ * need others wait for them (Path::parked); a fault is only what can never be.
+ *
+ * Lanes that exited do not count any more, be it for a barrier or in a member mask, as on hardware
+ * since sm_70. What still has instructions before its exit does: it went past those who wait. */
 #include "execute.h"
 
 #include "opcodes.h"
@@ -29,7 +33,9 @@ void Warp::addresses(const Operand &operand, uint32_t mask, uint64_t address[kLa
     lanewise(mask, [=](int lane) { address[lane] = base.get(lane) + displacement; });
   } else {
     auto base = lanes<uint32_t>(operand);
-    lanewise(mask, [=](int lane) { address[lane] = static_cast<uint32_t>(base.get(lane) + displacement); });
+    lanewise(mask, [=](int lane) {
+      address[lane] = static_cast<uint32_t>(base.get(lane) + displacement);
+    });
   }
 }
 
@@ -42,15 +48,28 @@ unsigned count_lanes(uint32_t mask) {
   return mask == kAllLanes ? kLanes : static_cast<unsigned>(__builtin_popcount(mask));
 }
 
+/* Has the path nothing to do but to exit? */
+bool exits(const Warp &warp, const Path &path) {
+  const Instruction &instruction = warp.block->kernel.code[path.at];
+  return instruction.flow == Flow::exit && instruction.guard_offset < 0;
+}
+
 /* The path to go on with, joined by all others that are at the same place; -1 if none can run. */
 int choose_path(Warp &warp) {
   std::vector<Path> &paths = warp.paths;
   int lowest = -1;
-  for (size_t i = 0; i < paths.size(); i++)
-    if (paths[i].state == Path::running && (lowest < 0 || paths[i].at < paths[lowest].at)) lowest = static_cast<int>(i);
+  for (size_t i = 0; i < paths.size(); i++) {
+    if (paths[i].state != Path::running) continue;
+    if (lowest < 0 || paths[i].at < paths[lowest].at) lowest = static_cast<int>(i);
+    if (paths.size() > 1 && exits(warp, paths[i])) {
+      lowest = static_cast<int>(i);
+      break;
+    }
+  }
   if (lowest < 0) return -1;
   for (size_t i = 0; i < paths.size();) {
-    if (static_cast<int>(i) == lowest || paths[i].at != paths[lowest].at || paths[i].state == Path::waiting) {
+    if (static_cast<int>(i) == lowest || paths[i].at != paths[lowest].at ||
+        paths[i].state == Path::waiting) {
       i++;
       continue;
     }
@@ -65,7 +84,8 @@ int choose_path(Warp &warp) {
 int next_meeting(const Warp &warp, int own) {
   int meeting = INT32_MAX;
   for (size_t i = 0; i < warp.paths.size(); i++)
-    if (static_cast<int>(i) != own && warp.paths[i].at > warp.paths[own].at && warp.paths[i].at < meeting)
+    if (static_cast<int>(i) != own && warp.paths[i].at > warp.paths[own].at &&
+        warp.paths[i].at < meeting)
       meeting = warp.paths[i].at;
   return meeting;
 }
@@ -77,8 +97,8 @@ int next_meeting(const Warp &warp, int own) {
     uint32_t missing = mask & ~warp.initialised[number];
     if (!missing) continue;
     warp.lane = __builtin_ctz(missing);
-    throw Fault("reads the register " + warp.block->kernel.register_name(number) + ", which " + lane_list(missing) +
-                " never wrote");
+    throw Fault("reads the register " + warp.block->kernel.register_name(number) + ", which " +
+                lane_list(missing) + " never wrote");
   }
   throw Fault("reads an uninitialised register");
 }
@@ -110,19 +130,22 @@ uint32_t named_members(Warp &warp, const Instruction &instruction, uint32_t mask
   each_lane(mask, [&](int lane) {
     if (members.get(lane) >> lane & 1) return;
     warp.lane = lane;
-    throw Fault(format("member mask 0x%08x does not name the lane %d that executes it", members.get(lane), lane));
+    throw Fault(format("member mask 0x%08x does not name the lane %d that executes it",
+                       members.get(lane), lane));
   });
   return named;
 }
 
-/* Are the lanes that an instruction needs all here? If not but they still can come, parks the path. */
-bool together(Warp &warp, Path &path, const Instruction &instruction, uint32_t needed, uint32_t mask) {
+/* Are the lanes that an instruction needs all here? Parks the path if not, but they can come. */
+bool together(Warp &warp, Path &path, const Instruction &instruction, uint32_t needed,
+              uint32_t mask) {
   uint32_t missing = needed & warp.live & ~mask;
   if (!missing) return true;
   if (missing & path.lanes) {
     warp.lane = __builtin_ctz(missing & path.lanes);
-    throw Fault(std::string(instruction.opcode->name) + " needs " + lane_list(needed & warp.existing) + ", but " +
-                lane_list(missing & path.lanes) + " skip it by its predicate");
+    throw Fault(std::string(instruction.opcode->name) + " needs " +
+                lane_list(needed & warp.existing) + ", but " + lane_list(missing & path.lanes) +
+                " skip it by its predicate");
   }
   path.state = Path::parked;
   return false;
@@ -142,12 +165,14 @@ Then take_branch(Warp &warp, int own, uint32_t mask, int target) {
 
 /* brx.idx: as many branches as there are different targets. */
 Then take_indexed_branch(Warp &warp, int own, const Instruction &instruction, uint32_t mask) {
-  const std::vector<int> &table = warp.block->kernel.branch_tables[instruction.operands[1].immediate];
+  const std::vector<int> &table =
+      warp.block->kernel.branch_tables[instruction.operands[1].immediate];
   auto index = warp.lanes<uint32_t>(instruction.operands[0]);
   while (mask) {
     uint32_t wanted = index.get(__builtin_ctz(mask)), same = 0;
     if (wanted >= table.size()) throw Fault(format("branch index %u of %zu", wanted, table.size()));
-    each_lane(mask, [&](int lane) { same |= static_cast<uint32_t>(index.get(lane) == wanted) << lane; });
+    each_lane(mask,
+              [&](int lane) { same |= static_cast<uint32_t>(index.get(lane) == wanted) << lane; });
     mask &= ~same;
     if (same == warp.paths[own].lanes) {
       warp.paths[own].at = table[wanted];
@@ -193,8 +218,8 @@ Then meet_lanes(Warp &warp, int own, const Instruction &instruction, uint32_t ma
     uint32_t needed = whole ? kAllLanes : named_members(warp, instruction, mask);
     if (!together(warp, path, instruction, needed, mask)) return Then::leave;
     if (whole && mask != kAllLanes)
-      throw Fault(std::string(instruction.opcode->name) + " needs the whole warp, but " + lane_list(~mask) +
-                  " exited before or never existed");
+      throw Fault(std::string(instruction.opcode->name) + " needs the whole warp, but " +
+                  lane_list(~mask) + " exited before or never existed");
     perform(warp, instruction, mask);
     warp.block->shared.synchronise_lanes(warp.number, needed & mask, (warp.live & ~needed) == 0);
   }
@@ -275,8 +300,10 @@ void run_path(Warp &warp, int own) {
       parked = &path;
       continue;
     }
-    const Instruction &at = warp.block->kernel.code[path.state == Path::waiting ? path.at - 1 : path.at];
-    others += (others.empty() ? "" : "; ") + lane_list(path.lanes) + " wait at PTX line " + std::to_string(at.line);
+    const Instruction &at =
+        warp.block->kernel.code[path.state == Path::waiting ? path.at - 1 : path.at];
+    others += (others.empty() ? "" : "; ") + lane_list(path.lanes) + " wait at PTX line " +
+              std::to_string(at.line);
   }
   uint32_t exited = warp.existing & ~warp.live;
   if (exited) others += (others.empty() ? "" : "; ") + lane_list(exited) + " exited";
@@ -285,8 +312,8 @@ void run_path(Warp &warp, int own) {
   warp.mask = parked->lanes;
   warp.lane = -1;
   std::string what = instruction.flow == Flow::barrier ? "divergent barrier: " : "";
-  throw Fault(what + std::string(instruction.opcode->name) + " is reached only by " + lane_list(parked->lanes) +
-              " of the warp's lanes that it needs (" + others + ")");
+  throw Fault(what + std::string(instruction.opcode->name) + " is reached only by " +
+              lane_list(parked->lanes) + " of the warp's lanes that it needs (" + others + ")");
 }
 
 }  // namespace
@@ -299,8 +326,9 @@ bool advance(Warp &warp) {
     if (own < 0) break;
     run_path(warp, own);
     if (block.counters.warp_instructions > block.instruction_limit)
-      throw Fault(format("endless loop? more than %llu instructions in one launch (CUDASIM_INSTRUCTION_LIMIT)",
-                         static_cast<unsigned long long>(block.instruction_limit)));
+      throw Fault(format(
+          "endless loop? more than %llu instructions in one launch (CUDASIM_INSTRUCTION_LIMIT)",
+          static_cast<unsigned long long>(block.instruction_limit)));
     if (block.counters.warp_instructions > end) return true;
   }
   bool waits = warp.paths.size() == 1 && warp.paths[0].state == Path::waiting;

@@ -15,7 +15,8 @@ namespace cudasim {
 template <class T>
 class Lanes {
  public:
-  explicit Lanes(uint8_t *at) : at_(at) {}
+  explicit Lanes(uint8_t *at) : at_(at) {
+  }
   T get(int lane) const {
     T value;
     memcpy(&value, at_ + lane * sizeof(T), sizeof value);
@@ -35,8 +36,8 @@ inline void each_lane(uint32_t mask, Body body) {
   for (; mask; mask &= mask - 1) body(__builtin_ctz(mask));
 }
 
-/* The same where what body does for one lane does not depend on others: where all take part the compiler may make
- * vector instructions of it. */
+/* The same where what body does for one lane does not depend on others: where all take part the
+ * compiler may make vector instructions of it. */
 template <class Body>
 inline void lanewise(uint32_t mask, Body body) {
   if (mask == kAllLanes) {
@@ -59,7 +60,7 @@ struct Path {
   State state;
 };
 
-/* A cp.async under way (PTX ISA 9.7.9.25). */
+/* A cp.async under way (PTX ISA 9.7.9). */
 struct AsyncCopy {
   uint8_t lane, bytes;
   uint32_t group;  /* of this lane */
@@ -79,6 +80,8 @@ struct Warp {
 
   unsigned barrier = 0;         /* which one a waiting warp waits at, */
   unsigned barrier_threads = 0; /* and for how many threads; 0: all of the block */
+  const Instruction *reduction =
+      nullptr; /* bar.red: what gets a result when the barrier is complete */
 
   std::vector<AsyncCopy> copies;
   uint32_t open_group[kLanes] = {}; /* of cp.async: number of groups committed */
@@ -110,8 +113,8 @@ struct Warp {
 
 /* One launch: what its blocks have in common. Blocks run one after another in the same Block. */
 struct Block {
-  Block(const Kernel &kernel, Dim3 grid, Dim3 size, size_t dynamic_shared, const std::vector<uint8_t> &parameter_bytes,
-        Memory &memory);
+  Block(const Kernel &kernel, Dim3 grid, Dim3 size, size_t dynamic_shared,
+        const std::vector<uint8_t> &parameter_bytes, Memory &memory);
   void run(unsigned x, unsigned y, unsigned z); /* throws Fault that says where */
 
   const Kernel &kernel;
@@ -131,15 +134,19 @@ struct Block {
 
  private:
   void begin(Warp &warp);
-  void release_barriers();
+  bool release_barriers();
+  [[noreturn]] void wait_for_ever() const;
+  void reduce(const std::vector<unsigned> &arrived);
   std::string place(const Warp &warp) const;
 };
 
 inline uint8_t *Warp::at(const Operand &operand) const {
-  return const_cast<uint8_t *>(operand.constant ? block->constants.data() : registers.data()) + operand.offset;
+  return const_cast<uint8_t *>(operand.constant ? block->constants.data() : registers.data()) +
+         operand.offset;
 }
 
-/* Runs the warp until every lane waits or has exited, or its turn is over. True while it could go on. */
+/* Runs the warp until every lane waits or has exited, or its turn is over. True while it could go
+ * on. */
 bool advance(Warp &warp);
 
 std::string lane_list(uint32_t lanes); /* "lanes 0-15, 31" */

@@ -1,8 +1,8 @@
 /* Operations on lanes of floating-point values, from functions F that have
  *
- *   F()(a, b)         for double, and for float where rounding is to nearest and there is no .sat;
- *   F::exact(a, b, rounding)    of doubles: exact, or rounded to odd (floats.h), for everything else. Where it matters,
- *                     it knows the rounding that comes after it. */
+ *   F()(a, b)                  for double, and for float where rounding is to nearest without .sat;
+ *   F::exact(a, b, rounding)   of doubles: exact, or rounded to odd (floats.h), else.
+ *                              It knows which rounding comes after it, for where that matters. */
 #ifndef CUDASIM_FLOAT_OPERATIONS_H
 #define CUDASIM_FLOAT_OPERATIONS_H
 
@@ -11,7 +11,8 @@
 
 namespace cudasim {
 
-/* element(k) for each value of the lanes: a lane of a packed type is two values, one behind the other. */
+/* element(k) for each value of the lanes: a lane of a packed type is two values, one behind the
+ * other. */
 template <class Element>
 inline void each_element(const Instruction &i, uint32_t mask, Element element) {
   bool packed = i.type == Type::f16x2 || i.type == Type::bf16x2;
@@ -39,22 +40,26 @@ T rounded(const Instruction &i, double exact) {
 template <class T, class F>
 void rounded_unary(Warp &warp, const Instruction &i, uint32_t mask) {
   auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]);
-  each_element(i, mask, [&](int k) { d.set(k, rounded<T>(i, F::exact(widen(i, a.get(k)), i.rounding))); });
+  each_element(i, mask,
+               [&](int k) { d.set(k, rounded<T>(i, F::exact(widen(i, a.get(k)), i.rounding))); });
 }
 
 template <class T, class F>
 void rounded_binary(Warp &warp, const Instruction &i, uint32_t mask) {
-  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]), b = warp.lanes<T>(i.operands[2]);
-  each_element(i, mask,
-               [&](int k) { d.set(k, rounded<T>(i, F::exact(widen(i, a.get(k)), widen(i, b.get(k)), i.rounding))); });
+  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]),
+       b = warp.lanes<T>(i.operands[2]);
+  each_element(i, mask, [&](int k) {
+    d.set(k, rounded<T>(i, F::exact(widen(i, a.get(k)), widen(i, b.get(k)), i.rounding)));
+  });
 }
 
 template <class T, class F>
 void rounded_ternary(Warp &warp, const Instruction &i, uint32_t mask) {
-  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]), b = warp.lanes<T>(i.operands[2]),
-       c = warp.lanes<T>(i.operands[3]);
+  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]),
+       b = warp.lanes<T>(i.operands[2]), c = warp.lanes<T>(i.operands[3]);
   each_element(i, mask, [&](int k) {
-    d.set(k, rounded<T>(i, F::exact(widen(i, a.get(k)), widen(i, b.get(k)), widen(i, c.get(k)), i.rounding)));
+    d.set(k, rounded<T>(i, F::exact(widen(i, a.get(k)), widen(i, b.get(k)), widen(i, c.get(k)),
+                                    i.rounding)));
   });
 }
 
@@ -78,15 +83,19 @@ template <class F>
 Operation float_unary(Instruction &i) {
   note_arithmetic(i);
   switch (i.type) {
-    case Type::f64: return is_plain(i) ? unary<double, F> : nullptr;
+    case Type::f64:
+      return is_plain(i) ? unary<double, F> : nullptr;
     case Type::f32:
       if (is_plain(i)) return i.flush ? unary<float, Flushed<F>> : unary<float, F>;
       return rounded_unary<float, F>;
     case Type::f16:
-    case Type::f16x2: return rounded_unary<Half, F>;
+    case Type::f16x2:
+      return rounded_unary<Half, F>;
     case Type::bf16:
-    case Type::bf16x2: return rounded_unary<Bfloat, F>;
-    default: return nullptr;
+    case Type::bf16x2:
+      return rounded_unary<Bfloat, F>;
+    default:
+      return nullptr;
   }
 }
 
@@ -94,15 +103,19 @@ template <class F>
 Operation float_binary(Instruction &i) {
   note_arithmetic(i);
   switch (i.type) {
-    case Type::f64: return is_plain(i) ? binary<double, F> : nullptr;
+    case Type::f64:
+      return is_plain(i) ? binary<double, F> : nullptr;
     case Type::f32:
       if (is_plain(i)) return i.flush ? binary<float, Flushed<F>> : binary<float, F>;
       return rounded_binary<float, F>;
     case Type::f16:
-    case Type::f16x2: return rounded_binary<Half, F>;
+    case Type::f16x2:
+      return rounded_binary<Half, F>;
     case Type::bf16:
-    case Type::bf16x2: return rounded_binary<Bfloat, F>;
-    default: return nullptr;
+    case Type::bf16x2:
+      return rounded_binary<Bfloat, F>;
+    default:
+      return nullptr;
   }
 }
 

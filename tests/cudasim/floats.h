@@ -1,9 +1,10 @@
 /* Floating-point formats and rounding.
  *
- * All arithmetic but the common case is done the same way: exactly in double (or, where the exact result does not
- * fit, rounded to odd), then rounded once to the format asked for. Rounding to odd keeps a sticky bit: with the
- * more than two extra bits of a double, the second rounding is as if the first had not happened
- * (Boldo & Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
+ * All arithmetic but the common case is done the same way: exactly in double (or, where the exact
+ * result does not fit, rounded to odd), then rounded once to the format asked for. Rounding to odd
+ * keeps a sticky bit: with the more than two extra bits of a double, the second rounding is as if
+ * the first had not happened (Boldo & Melquiond, "Emulation of FMA and correctly rounded sums",
+ * 2008). */
 #ifndef CUDASIM_FLOATS_H
 #define CUDASIM_FLOATS_H
 
@@ -38,7 +39,8 @@ inline double double_of(uint64_t bits) {
 
 /* ---------- rounding to odd */
 
-/* What a rounded result becomes if the exact one differs from it by `error` (of which only the sign counts). */
+/* What a rounded result becomes if the exact one differs from it by `error` (of which only the sign
+ * counts). */
 inline double to_odd(double rounded, double error) {
   uint64_t bits = bits_of(rounded);
   if (error == 0 || (bits & 1) || !std::isfinite(rounded) || std::isnan(error)) return rounded;
@@ -72,23 +74,35 @@ uint32_t narrow(double value, Rounding rounding) {
 
   int exponent = static_cast<int>(bits_of(value) >> 52 & 0x7ff) - 1023;
   if (exponent == 1024) return sign | kInfinity;
-  if (exponent < 1 - kBias) exponent = 1 - kBias; /* subnormal: the last place does not get smaller */
+  if (exponent < 1 - kBias)
+    exponent = 1 - kBias; /* subnormal: the last place does not get smaller */
 
   /* The value in units of the last place, rounded to an integer. */
-  double units = std::fabs(value) * double_of(static_cast<uint64_t>(1023 + kFraction - exponent) << 52);
+  double units =
+      std::fabs(value) * double_of(static_cast<uint64_t>(1023 + kFraction - exponent) << 52);
   auto whole = static_cast<uint64_t>(units);
   double rest = units - static_cast<double>(whole);
   switch (rounding) {
-    case Rounding::nearest: whole += rest > 0.5 || (rest == 0.5 && (whole & 1)); break;
-    case Rounding::nearest_away: whole += rest >= 0.5; break;
-    case Rounding::down: whole += negative && rest > 0; break;
-    case Rounding::up: whole += !negative && rest > 0; break;
-    case Rounding::zero: break;
+    case Rounding::nearest:
+      whole += rest > 0.5 || (rest == 0.5 && (whole & 1));
+      break;
+    case Rounding::nearest_away:
+      whole += rest >= 0.5;
+      break;
+    case Rounding::down:
+      whole += negative && rest > 0;
+      break;
+    case Rounding::up:
+      whole += !negative && rest > 0;
+      break;
+    case Rounding::zero:
+      break;
   }
-  /* The leading one of a normal number adds to the exponent, as does a carry out of the fraction. */
+  /* The leading one of a normal number adds to the exponent; so does a carry. */
   auto code = (static_cast<uint64_t>(exponent + kBias - 1) << kFraction) + whole;
   if (code < kInfinity) return sign | static_cast<uint32_t>(code);
-  bool to_largest = rounding == Rounding::zero || rounding == (negative ? Rounding::up : Rounding::down);
+  bool to_largest =
+      rounding == Rounding::zero || rounding == (negative ? Rounding::up : Rounding::down);
   return sign | (to_largest ? kInfinity - 1 : kInfinity);
 }
 
@@ -99,7 +113,8 @@ inline uint16_t bfloat_bits(double value, Rounding rounding = Rounding::nearest)
   return static_cast<uint16_t>(narrow<7, 8>(value, rounding) & 0xffff);
 }
 inline float to_float(double value, Rounding rounding) {
-  return rounding == Rounding::nearest ? static_cast<float>(value) : float_of(narrow<23, 8>(value, rounding));
+  return rounding == Rounding::nearest ? static_cast<float>(value)
+                                       : float_of(narrow<23, 8>(value, rounding));
 }
 
 inline float half_value(uint16_t bits) {

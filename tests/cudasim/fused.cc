@@ -7,8 +7,8 @@ namespace cudasim {
 namespace {
 
 template <bool flushed>
-inline __attribute__((always_inline)) void all_lanes(const uint8_t *a, const uint8_t *b, const uint8_t *c,
-                                                     float result[32]) {
+inline __attribute__((always_inline)) void all_lanes(const uint8_t *a, const uint8_t *b,
+                                                     const uint8_t *c, float result[32]) {
   float x[32], y[32], z[32];
   memcpy(x, a, sizeof x);
   memcpy(y, b, sizeof y);
@@ -28,8 +28,10 @@ void portable(const uint8_t *a, const uint8_t *b, const uint8_t *c, float result
 
 #ifdef __x86_64__
 template <bool flushed>
-__attribute__((target("avx2,fma"), optimize("O3"))) void with_instruction(const uint8_t *a, const uint8_t *b,
-                                                                          const uint8_t *c, float result[32]) {
+__attribute__((target("avx2,fma"), optimize("O3"))) void with_instruction(const uint8_t *a,
+                                                                          const uint8_t *b,
+                                                                          const uint8_t *c,
+                                                                          float result[32]) {
   all_lanes<flushed>(a, b, c, result);
 }
 #else
@@ -51,8 +53,10 @@ bool has_instruction() {
 }  // namespace
 
 void (*const fused_multiply_add)(const uint8_t *, const uint8_t *, const uint8_t *,
-                                 float *) = has_instruction() ? with_instruction<false> : portable<false>;
+                                 float *) = has_instruction() ? with_instruction<false>
+                                                              : portable<false>;
 void (*const fused_multiply_add_flushed)(const uint8_t *, const uint8_t *, const uint8_t *,
-                                         float *) = has_instruction() ? with_instruction<true> : portable<true>;
+                                         float *) = has_instruction() ? with_instruction<true>
+                                                                      : portable<true>;
 
 }  // namespace cudasim

@@ -101,10 +101,11 @@ uint64_t column_address(const Matrix &matrix, long long index, long long column)
 std::vector<float> read(const Matrix &matrix, long long index, Rounding rounding, Memory &memory) {
   const size_t rows = size_t(matrix.rows);
   std::vector<float> packed(rows * size_t(matrix.columns));
+  if (rows == 0) return packed; /* its address may be null */
   for (long long j = 0; j < matrix.columns; j++) {
     const uint8_t *column =
         memory.read(column_address(matrix, index, j), rows * element_size(matrix.type));
-    read_column(&packed[size_t(j) * rows], column, matrix.type, rows, rounding);
+    read_column(packed.data() + size_t(j) * rows, column, matrix.type, rows, rounding);
   }
   return packed;
 }
@@ -115,7 +116,7 @@ void write(const Matrix &matrix, long long index, const std::vector<float> &pack
   for (long long j = 0; j < matrix.columns; j++) {
     uint8_t *column =
         memory.write(column_address(matrix, index, j), rows * element_size(matrix.type));
-    write_column(column, &packed[size_t(j) * rows], matrix.type, rows);
+    write_column(column, packed.data() + size_t(j) * rows, matrix.type, rows);
   }
 }
 

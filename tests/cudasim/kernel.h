@@ -25,9 +25,9 @@ constexpr uint32_t kNoRegister = ~0u;
 /* Executes one instruction for the lanes of `mask`. */
 using Operation = void (*)(Warp &warp, const Instruction &instruction, uint32_t mask);
 
-/* A register is 32 values in a row, one a lane; a predicate is one 32-bit mask. Immediate values are
- * constants: registers that nobody writes, in a second file that all warps share. So an operand is
- * found the same way whatever it is: one of two bases, and an offset. */
+/* A register is 32 values in a row, one a lane; a predicate is one 32-bit mask. Immediate values
+ * are constants: registers that nobody writes, in a second file that all warps share. So an operand
+ * is found the same way whatever it is: one of two bases, and an offset. */
 struct Operand {
   enum Kind : uint8_t { absent, value, predicate, address, label, list };
   Kind kind = absent;
@@ -36,11 +36,12 @@ struct Operand {
   bool negated = false;          /* !%p */
   uint32_t offset = 0;           /* in bytes */
   uint32_t number = kNoRegister; /* of the register, for the check of uninitialised ones */
-  int64_t immediate = 0;         /* the value of a constant, displacement of an address, target of a label */
-  std::vector<Operand> parts;    /* of a list: {%f1, %f2}, or %p1|%p2 */
+  int64_t immediate =
+      0; /* the value of a constant, displacement of an address, target of a label */
+  std::vector<Operand> parts; /* of a list: {%f1, %f2}, or %p1|%p2 */
 };
 
-/* What the execution has to do beyond calling the operation and going on to the next instruction. */
+/* What execution has to do beyond calling the operation and going on to the next instruction. */
 enum class Flow : uint8_t {
   next,
   branch,         /* operand 0 */
@@ -72,10 +73,10 @@ struct Instruction {
   bool flush = false;    /* .ftz */
   bool saturate = false; /* .sat */
   bool relu = false;
-  bool strong = false; /* a memory access that may meet others of its kind without a race */
+  bool strong = false;       /* a memory access that may meet others of its kind without a race */
   uint8_t element_bytes = 0; /* of a memory access: of one element, */
   uint8_t access_bytes = 0;  /* and of all that one lane asks for */
-  int choice = 0;      /* the operation's own: a comparison, a count, ... */
+  int choice = 0;            /* the operation's own: a comparison, a count, ... */
   int choice2 = 0;
 
   std::vector<Operand> operands;
@@ -90,15 +91,38 @@ struct Instruction {
   bool has(std::string_view modifier) const;
 };
 
-/* A source line, of .loc; for code of an inlined function the line of the outermost call as well. */
+/* A source line, of .loc; for code of an inlined function the line of its call as well. */
 struct Location {
   int file = 0, line = 0, outer_file = 0, outer_line = 0;
 };
 
 enum class Special : uint8_t {
-  tid_x, tid_y, tid_z, ntid_x, ntid_y, ntid_z, ctaid_x, ctaid_y, ctaid_z, nctaid_x, nctaid_y, nctaid_z,
-  laneid, warpid, nwarpid, smid, nsmid, gridid, clock, lanemask_eq, lanemask_le, lanemask_lt, lanemask_ge,
-  lanemask_gt, dynamic_smem_size, total_smem_size,
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
+  warpid,
+  nwarpid,
+  smid,
+  nsmid,
+  gridid,
+  clock,
+  lanemask_eq,
+  lanemask_le,
+  lanemask_lt,
+  lanemask_ge,
+  lanemask_gt,
+  dynamic_smem_size,
+  total_smem_size,
 };
 
 class Kernel {
@@ -127,8 +151,9 @@ class Kernel {
   std::vector<RegisterRange> register_names;
 
   size_t static_shared = 0;
-  size_t local_bytes = 0;   /* of one thread */
-  unsigned shared_cell = 16; /* the smallest access that may reach shared memory, at most 16 bytes */
+  size_t local_bytes = 0; /* of one thread */
+  unsigned shared_cell =
+      16; /* the smallest access that may reach shared memory, at most 16 bytes */
 
   ModuleMemory *module_memory = nullptr;
   const std::map<int, std::string> *files = nullptr;

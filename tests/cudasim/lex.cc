@@ -11,8 +11,8 @@ struct WordCharacters {
   bool is[256] = {};
   WordCharacters() {
     for (int c = 0; c < 256; c++)
-      is[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-              c == '%' || c == '.';
+      is[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '$' || c == '%' || c == '.';
   }
 };
 
@@ -54,7 +54,9 @@ void Lexer::read() {
   } else if (in_word(*at_)) {
     token_.kind = Token::word;
     while (at_ < end_) {
-      if (in_word(*at_)) {
+      if (*at_ == '.' && *start == '.' && at_ > start) {
+        break; /* ".reg.b16" is two directives */
+      } else if (in_word(*at_)) {
         at_++;
       } else if (*at_ == ':' && at_ + 2 < end_ && at_[1] == ':' && in_word(at_[2])) {
         at_ += 2; /* ".L1::no_allocate" is one word, "label:" is two tokens */
@@ -87,7 +89,8 @@ std::string_view Lexer::word(const char *what) {
 int64_t Lexer::integer(const char *what) {
   bool negative = accept("-");
   uint64_t value;
-  if (token_.kind != Token::word || !parse_integer(token_.text, value)) fail(std::string("expected ") + what);
+  if (token_.kind != Token::word || !parse_integer(token_.text, value))
+    fail(std::string("expected ") + what);
   read();
   return static_cast<int64_t>(negative ? 0 - value : value);
 }
@@ -123,8 +126,8 @@ void Lexer::skip_block() {
 }
 
 void Lexer::fail(const std::string &what) const {
-  throw Fault(format("PTX line %d: %s at '%.*s'", token_.line, what.c_str(), static_cast<int>(token_.text.size()),
-                     token_.text.data()));
+  throw Fault(format("PTX line %d: %s at '%.*s'", token_.line, what.c_str(),
+                     static_cast<int>(token_.text.size()), token_.text.data()));
 }
 
 bool parse_integer(std::string_view text, uint64_t &value) {
@@ -142,7 +145,10 @@ bool parse_integer(std::string_view text, uint64_t &value) {
   if (text.empty()) return false;
   value = 0;
   for (char c : text) {
-    unsigned digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    unsigned digit = c >= '0' && c <= '9'   ? c - '0'
+                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                     : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                            : 99;
     if (digit >= base) return false;
     value = value * base + digit;
   }

@@ -11,7 +11,8 @@
 namespace cudasim {
 
 struct Token {
-  /* A word is an identifier, a directive, a dotted opcode or a number: "%r1", ".reg", "ld.global.u32", "0f3F80". */
+  /* A word is an identifier, a directive, a dotted opcode or a number: "%r1", ".reg",
+   * "ld.global.u32", "0f3F80". */
   enum Kind { end, word, quoted, mark } kind = end;
   std::string_view text;
   int line = 0;
@@ -24,7 +25,8 @@ struct Token {
 class Lexer {
  public:
   /* `line` is the number of the text's first line, for messages. */
-  explicit Lexer(std::string_view text, int line = 1) : at_(text.data()), end_(at_ + text.size()), line_(line) {
+  explicit Lexer(std::string_view text, int line = 1)
+      : at_(text.data()), end_(at_ + text.size()), line_(line) {
     read();
   }
 
@@ -41,7 +43,8 @@ class Lexer {
   std::string_view word(const char *what); /* the next token, which has to be a word */
   int64_t integer(const char *what);       /* with an optional sign */
 
-  /* What follows the token that peek() shows. Both leave the token after what they skipped in peek(). */
+  /* What follows the token that peek() shows. Both leave the token after what they skipped in
+   * peek(). */
   std::string_view rest_of_line();
   void skip_block(); /* peek() is "{": to behind its "}". Much faster than tokens. */
 
@@ -59,7 +62,7 @@ class Lexer {
   Token token_;
 };
 
-/* An unsigned integer constant: decimal, 0x, 0b or octal, with an optional U. False if it is none. */
+/* An unsigned integer: decimal, 0x, 0b or octal, with an optional U. False if it is none. */
 bool parse_integer(std::string_view text, uint64_t &value);
 
 }  // namespace cudasim

@@ -49,7 +49,8 @@ unsigned max_threads(const Kernel &kernel) {
 std::string Kernel::register_name(uint32_t number) const {
   for (const RegisterRange &range : register_names)
     if (number >= range.first_number && number - range.first_number < std::max(range.count, 1u))
-      return std::string(range.prefix) + (range.count ? std::to_string(number - range.first_number) : "");
+      return std::string(range.prefix) +
+             (range.count ? std::to_string(number - range.first_number) : "");
   return "a register";
 }
 
@@ -69,7 +70,8 @@ std::string Kernel::place(const Instruction &instruction) const {
   };
   const Location &at = locations[instruction.location];
   text += format(", source %s:%d", named(at.file).c_str(), at.line);
-  if (at.outer_line) text += format(", inlined at %s:%d", named(at.outer_file).c_str(), at.outer_line);
+  if (at.outer_line)
+    text += format(", inlined at %s:%d", named(at.outer_file).c_str(), at.outer_line);
   return text;
 }
 

@@ -6,7 +6,8 @@
 
 namespace cudasim {
 
-uint64_t ModuleMemory::add(const std::string &name, const std::vector<uint8_t> &initial, size_t alignment) {
+uint64_t ModuleMemory::add(const std::string &name, const std::vector<uint8_t> &initial,
+                           size_t alignment) {
   constexpr size_t kGap = 256; /* never valid, so that an overrun shows */
   if (alignment < 16) alignment = 16;
   uint64_t offset = (bytes_.size() + kGap + alignment - 1) / alignment * alignment;
@@ -17,16 +18,18 @@ uint64_t ModuleMemory::add(const std::string &name, const std::vector<uint8_t> &
 }
 
 uint8_t *ModuleMemory::find(uint64_t offset, size_t n, bool write) {
-  auto after = std::upper_bound(variables_.begin(), variables_.end(), offset,
-                                [](uint64_t at, const Variable &variable) { return at < variable.offset; });
+  auto after =
+      std::upper_bound(variables_.begin(), variables_.end(), offset,
+                       [](uint64_t at, const Variable &variable) { return at < variable.offset; });
   const char *verb = write ? "writes" : "reads";
   if (after == variables_.begin())
     throw Fault(format("%s %zu bytes before the first of the module's variables", verb, n));
   const Variable &variable = after[-1];
   uint64_t into = offset - variable.offset;
   if (into > variable.size || n > variable.size - into)
-    throw Fault(format("%s %zu bytes at offset %llu of the module's variable %s of %zu bytes", verb, n,
-                       static_cast<unsigned long long>(into), variable.name.c_str(), variable.size));
+    throw Fault(format("%s %zu bytes at offset %llu of the module's variable %s of %zu bytes", verb,
+                       n, static_cast<unsigned long long>(into), variable.name.c_str(),
+                       variable.size));
   return bytes_.data() + offset;
 }
 

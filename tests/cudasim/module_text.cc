@@ -11,7 +11,8 @@ void parse_file(Lexer &lexer, ModuleText &module) {
   int number = static_cast<int>(lexer.integer("a file number"));
   std::string_view path = lexer.next().text;
   size_t slash = path.rfind('/');
-  module.files[number] = std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+  module.files[number] =
+      std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
   while (lexer.accept(",")) lexer.next();
 }
 
@@ -25,18 +26,25 @@ void parse_entry(Lexer &lexer, ModuleText &module) {
     lexer.next();
   }
   lexer.skip_block();
-  const char *end = lexer.position() ? lexer.position() : start;
-  kernel.text = std::string_view(start, end - start);
+  kernel.text = std::string_view(start, lexer.position() - start);
   module.kernels[name] = kernel;
 }
 
-/* A device function: not called by anything that the interpreter runs. */
-void skip_function(Lexer &lexer) {
-  while (!lexer.accept(";")) {
-    if (lexer.peek().is("{")) return lexer.skip_block();
-    if (lexer.peek().kind == Token::end) lexer.fail("expected the function's body");
+/* ".func [(.param .b64 result)] name [(.param .b64 p0, ...)] { ... }" */
+void parse_function(Lexer &lexer, ModuleText &module) {
+  FunctionText function;
+  function.line = lexer.peek().line;
+  const char *start = lexer.position();
+  if (lexer.accept("("))
+    while (!lexer.accept(")")) lexer.next();
+  std::string_view name = lexer.word("a function's name");
+  while (!lexer.peek().is("{")) {
+    if (lexer.peek().kind == Token::end || lexer.accept(";")) return; /* a mere declaration */
     lexer.next();
   }
+  lexer.skip_block();
+  function.text = std::string_view(start, lexer.position() - start);
+  module.functions[name] = function;
 }
 
 }  // namespace
@@ -45,7 +53,8 @@ ModuleText scan_module(std::string_view text) {
   ModuleText module;
   Lexer lexer(text);
   while (lexer.peek().kind != Token::end) {
-    if (lexer.peek().is(".version") || lexer.peek().is(".target") || lexer.peek().is(".address_size")) {
+    if (lexer.peek().is(".version") || lexer.peek().is(".target") ||
+        lexer.peek().is(".address_size")) {
       lexer.rest_of_line();
       continue;
     }
@@ -55,9 +64,10 @@ ModuleText scan_module(std::string_view text) {
     } else if (token.is(".entry")) {
       parse_entry(lexer, module);
     } else if (token.is(".func")) {
-      skip_function(lexer);
+      parse_function(lexer, module);
     } else if (token.is(".global") || token.is(".const") || token.is(".shared")) {
-      Variable variable = parse_variable(lexer, token.is(".shared") ? Space::shared : Space::global);
+      Variable variable =
+          parse_variable(lexer, token.is(".shared") ? Space::shared : Space::global);
       lexer.expect(";");
       module.variables[variable.name] = variable;
     } else if (token.is(".file")) {
@@ -68,8 +78,8 @@ ModuleText scan_module(std::string_view text) {
     } else if (token.is(".pragma") || token.is(".alias")) {
       while (!lexer.accept(";")) lexer.next();
     } else {
-      throw Fault(format("PTX line %d: unknown directive '%.*s'", token.line, static_cast<int>(token.text.size()),
-                         token.text.data()));
+      throw Fault(format("PTX line %d: unknown directive '%.*s'", token.line,
+                         static_cast<int>(token.text.size()), token.text.data()));
     }
   }
   return module;
@@ -96,7 +106,8 @@ Variable parse_variable(Lexer &lexer, Space space) {
     }
   }
   if (variable.type == Type::none) lexer.fail("expected a variable's type");
-  variable.alignment = std::max(variable.alignment, static_cast<size_t>(bytes_of(variable.type)) * variable.count);
+  variable.alignment =
+      std::max(variable.alignment, static_cast<size_t>(bytes_of(variable.type)) * variable.count);
   variable.name = lexer.word("a variable's name");
   while (lexer.accept("[")) {
     if (lexer.accept("]")) {
@@ -123,11 +134,14 @@ std::vector<uint8_t> initial_bytes(const Variable &variable) {
     if (lexer.accept("{") || lexer.accept("}") || lexer.accept(",")) continue;
     uint64_t value;
     std::string_view text = lexer.peek().text;
-    if (text.substr(0, 2) == "0f" || text.substr(0, 2) == "0F" || text.substr(0, 2) == "0d" || text.substr(0, 2) == "0D") {
-      if (!parse_integer("0x" + std::string(text.substr(2)), value)) lexer.fail("expected a number");
+    if (text.substr(0, 2) == "0f" || text.substr(0, 2) == "0F" || text.substr(0, 2) == "0d" ||
+        text.substr(0, 2) == "0D") {
+      if (!parse_integer("0x" + std::string(text.substr(2)), value))
+        lexer.fail("expected a number");
       lexer.next();
     } else {
-      value = static_cast<uint64_t>(lexer.integer("a number (an address as initial value is not modelled)"));
+      value = static_cast<uint64_t>(
+          lexer.integer("a number (an address as initial value is not modelled)"));
     }
     if (at + size > bytes.size()) lexer.fail("too many initial values");
     memcpy(&bytes[at], &value, size);

@@ -18,10 +18,10 @@ struct Variable {
   Space space = Space::global;
   Type type = Type::none;
   size_t alignment = 1, count = 1;
-  bool unsized = false;               /* name[]: dynamic shared memory */
-  std::string_view initial;           /* what follows "=" */
+  bool unsized = false;     /* name[]: dynamic shared memory */
+  std::string_view initial; /* what follows "=" */
   int line = 0;
-  mutable uint64_t address = 0;       /* of a global variable, once a kernel has named it */
+  mutable uint64_t address = 0; /* of a global variable, once a kernel has named it */
 
   size_t bytes() const {
     return count * bytes_of(type);
@@ -33,20 +33,28 @@ struct KernelText {
   int line = 0;
 };
 
+struct FunctionText {
+  std::string_view text; /* from behind .func to the "}" of its body */
+  int line = 0;
+};
+
 struct ModuleText {
   std::map<std::string_view, KernelText> kernels;
+  std::map<std::string_view, FunctionText> functions; /* those with a body */
   std::map<std::string_view, Variable> variables;
   std::map<int, std::string> files; /* of .file */
 };
 
 ModuleText scan_module(std::string_view text);
 
-/* Behind the state space: "[.align 4] .b8 name[128] [= ...]". Also for parameters and their .ptr attributes. */
+/* Behind the state space: "[.align 4] .b8 name[128] [= ...]". Also for parameters and their .ptr
+ * attributes. */
 Variable parse_variable(Lexer &lexer, Space space);
 std::vector<uint8_t> initial_bytes(const Variable &variable);
 
 /* Parses the kernel; globals that it names are placed in `memory`. */
-std::unique_ptr<Kernel> parse_kernel(const std::string &name, const ModuleText &module, ModuleMemory &memory);
+std::unique_ptr<Kernel> parse_kernel(const std::string &name, const ModuleText &module,
+                                     ModuleMemory &memory);
 
 }  // namespace cudasim
 

@@ -15,8 +15,8 @@ void Names::close(Kernel &kernel) {
     auto label = scope.labels.find(use.name);
     if (label == scope.labels.end()) {
       if (scopes_.empty())
-        throw Fault(format("PTX line %d: unknown label '%.*s'", use.line, static_cast<int>(use.name.size()),
-                           use.name.data()));
+        throw Fault(format("PTX line %d: unknown label '%.*s'", use.line,
+                           static_cast<int>(use.name.size()), use.name.data()));
       scopes_.back().uses.push_back(use);
     } else if (use.instruction >= 0) {
       kernel.code[use.instruction].operands[use.operand].immediate = label->second;
@@ -54,7 +54,8 @@ const Operand *Names::find(std::string_view name) {
     const Operand &first = range->second.first;
     found_ = first;
     found_.number += static_cast<uint32_t>(index);
-    found_.offset += static_cast<uint32_t>(index) * (first.width ? first.width * kLanes : sizeof(uint32_t));
+    found_.offset +=
+        static_cast<uint32_t>(index) * (first.width ? first.width * kLanes : sizeof(uint32_t));
     return &found_;
   }
   return nullptr;

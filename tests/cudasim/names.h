@@ -1,4 +1,4 @@
-/* The names inside a kernel: registers, variables and labels, in nested scopes (PTX ISA 4.3, "{ ... }"). */
+/* The names inside a kernel: registers, variables and labels, in nested scopes. */
 #ifndef CUDASIM_NAMES_H
 #define CUDASIM_NAMES_H
 
@@ -14,8 +14,8 @@ namespace cudasim {
 class Names {
  public:
   void open();
-  /* Labels of this scope are known now: fills them in where they were used, leaving what is still unknown
-   * to the scope around this one. */
+  /* Labels of this scope are known now: fills them in where they were used, leaving what is still
+   * unknown to the scope around this one. */
   void close(Kernel &kernel);
 
   /* ".reg .b32 %r<count>": %r0 to %r(count-1). Operand `first` is %r0. */

@@ -50,8 +50,9 @@ const std::unordered_map<std::string_view, std::vector<const Opcode *>> &table()
   static const auto *all = [] {
     auto *map = new std::unordered_map<std::string_view, std::vector<const Opcode *>>;
     for (const OpcodeTable *part :
-         {&kIntegerOpcodes, &kFloatOpcodes, &kFloatFunctionOpcodes, &kBitOpcodes, &kCompareOpcodes, &kConvertOpcodes, &kMoveOpcodes,
-          &kMemoryOpcodes, &kAtomicOpcodes, &kAsyncOpcodes, &kWarpOpcodes, &kTensorOpcodes, &kControlOpcodes})
+         {&kIntegerOpcodes, &kFloatOpcodes, &kFloatFunctionOpcodes, &kBitOpcodes, &kCompareOpcodes,
+          &kConvertOpcodes, &kMoveOpcodes, &kMemoryOpcodes, &kAtomicOpcodes, &kAsyncOpcodes,
+          &kWarpOpcodes, &kTensorOpcodes, &kControlOpcodes})
       for (size_t i = 0; i < part->count; i++) (*map)[part->rows[i].name].push_back(&part->rows[i]);
     return map;
   }();
@@ -84,7 +85,8 @@ const Opcode &find_opcode(std::string_view full_name, Instruction &instruction) 
     }
     known += std::string(known.empty() ? "" : "; ") + row->name + " " + row->modifiers;
   }
-  throw std::string("unknown form of an instruction, ") + std::string(full_name) + " (known: " + known + ")";
+  throw std::string("unknown form of an instruction, ") + std::string(full_name) +
+      " (known: " + known + ")";
 }
 
 bool Instruction::has(std::string_view modifier) const {

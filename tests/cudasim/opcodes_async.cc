@@ -1,5 +1,6 @@
-/* Copies to shared memory that run beside the thread: cp.async, PTX ISA 9.7.9.25.3. The bytes are read from global memory
- * at once and arrive when the thread waits for them; until then nobody may touch the place. */
+/* Copies to shared memory that run beside the thread: cp.async, PTX ISA 9.7.9. The bytes are
+ * read from global memory at once and arrive when the thread waits for them; until then nobody may
+ * touch the place. */
 #include "address_space.h"
 #include "counting.h"
 #include "opcodes.h"
@@ -29,7 +30,8 @@ void copy(Warp &warp, const Instruction &i, uint32_t mask) {
   each_lane(mask, [&](int lane) {
     warp.lane = lane;
     wanted[lane] = i.operands.size() > 3 ? warp.lanes<uint32_t>(i.operands[3]).get(lane) : size;
-    if (wanted[lane] > size) throw Fault(format("cp.async of %u bytes is to read %u", size, wanted[lane]));
+    if (wanted[lane] > size)
+      throw Fault(format("cp.async of %u bytes is to read %u", size, wanted[lane]));
     if (from.address[lane] % size)
       throw Fault(format("cp.async of %u bytes from the misaligned address 0x%llx", size,
                          static_cast<unsigned long long>(from.address[lane])));
@@ -39,12 +41,15 @@ void copy(Warp &warp, const Instruction &i, uint32_t mask) {
 
   uint8_t data[kLanes * 16] = {};
   if (from.mask) read_lanes(warp, from, data);
-  each_lane(mask & ~from.mask, [&](int lane) { /* the few that read less than the others */
-    warp.lane = lane;
-    if (!wanted[lane]) return;
-    count_global(block.counters, from.address, 1u << lane, wanted[lane], false);
-    memcpy(data + lane * size, block.memory.read(from.address[lane], wanted[lane]), wanted[lane]);
-  });
+  each_lane(
+      mask & ~from.mask,
+      [&](int lane) { /* the few that read less than the others */
+                      warp.lane = lane;
+                      if (!wanted[lane]) return;
+                      count_global(block.counters, from.address, 1u << lane, wanted[lane], false);
+                      memcpy(data + lane * size,
+                             block.memory.read(from.address[lane], wanted[lane]), wanted[lane]);
+      });
 
   count_shared(block.counters, to, mask, size);
   block.shared.begin_access();
@@ -65,7 +70,8 @@ void commit(Warp &warp, const Instruction &, uint32_t mask) {
   each_lane(mask, [&](int lane) { warp.open_group[lane]++; });
 }
 
-/* Groups belong to a thread. Ends those of each lane but the last `but`; with all, uncommitted copies too. */
+/* Groups belong to a thread. Ends those of each lane but the last `but`; with all, uncommitted
+ * copies too. */
 void wait(Warp &warp, uint32_t mask, unsigned but, bool all) {
   SharedMemory &shared = warp.block->shared;
   shared.begin_access();
@@ -102,10 +108,10 @@ Operation always(Instruction &) {
 #define HINTS " .shared|.shared::cta .global [.L2::64B|.L2::128B|.L2::256B]"
 
 const Opcode kRows[] = {
-    {"cp", ".async .ca|.cg" HINTS, "addr addr imm b32?", "9.7.9.25.3.1", choose_copy},
-    {"cp", ".async .commit_group", "", "9.7.9.25.3.2", always<commit>},
-    {"cp", ".async .wait_group", "imm", "9.7.9.25.3.3", always<wait_group>},
-    {"cp", ".async .wait_all", "", "9.7.9.25.3.3", always<wait_all>},
+    {"cp", ".async .ca|.cg" HINTS, "addr addr imm b32?", "9.7.9", choose_copy},
+    {"cp", ".async .commit_group", "", "9.7.9", always<commit>},
+    {"cp", ".async .wait_group", "imm", "9.7.9", always<wait_group>},
+    {"cp", ".async .wait_all", "", "9.7.9", always<wait_all>},
 };
 
 }  // namespace

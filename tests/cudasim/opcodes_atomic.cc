@@ -1,5 +1,5 @@
-/* Atomic operations: atom and red, PTX ISA 9.7.13.5 and 9.7.13.6. Lanes take their turns in the order of
- * their numbers; on hardware the order is anything. */
+/* Atomic operations: atom and red, PTX ISA 9.7.13. Lanes take their turns in the
+ * order of their numbers; on hardware the order is anything. */
 #include "address_space.h"
 #include "floats.h"
 #include "opcodes.h"
@@ -87,7 +87,8 @@ void atomic(Warp &warp, const Instruction &i, uint32_t mask) {
   count_update(warp, accesses);
 
   auto b = warp.lanes<T>(i.operands[address + 1]);
-  auto c = warp.lanes<T>(i.operands.size() > address + 2 ? i.operands[address + 2] : i.operands[address + 1]);
+  auto c = warp.lanes<T>(i.operands.size() > address + 2 ? i.operands[address + 2]
+                                                         : i.operands[address + 1]);
   each_lane(mask, [&](int lane) {
     uint8_t *memory = update_lane(warp, accesses, lane);
     for (int k = 0; k < kParts; k++) {
@@ -108,36 +109,54 @@ Operation for_bits(Type type) {
 template <class F>
 Operation for_ordered(Type type) {
   switch (type) {
-    case Type::u32: return atomic<uint32_t, F>;
-    case Type::s32: return atomic<int32_t, F>;
-    case Type::u64: return atomic<uint64_t, F>;
-    case Type::s64: return atomic<int64_t, F>;
-    default: return nullptr;
+    case Type::u32:
+      return atomic<uint32_t, F>;
+    case Type::s32:
+      return atomic<int32_t, F>;
+    case Type::u64:
+      return atomic<uint64_t, F>;
+    case Type::s64:
+      return atomic<int64_t, F>;
+    default:
+      return nullptr;
   }
 }
 
 Operation choose_add(Type type) {
   switch (type) {
     case Type::u32:
-    case Type::s32: return atomic<uint32_t, Add>;
-    case Type::u64: return atomic<uint64_t, Add>;
-    case Type::f32: return atomic<float, Add>;
-    case Type::f64: return atomic<double, Add>;
-    case Type::f16: return atomic<Half, Add>;
-    case Type::bf16: return atomic<Bfloat, Add>;
-    case Type::f16x2: return atomic<Half, Add, 2>;
-    case Type::bf16x2: return atomic<Bfloat, Add, 2>;
-    default: return nullptr;
+    case Type::s32:
+      return atomic<uint32_t, Add>;
+    case Type::u64:
+      return atomic<uint64_t, Add>;
+    case Type::f32:
+      return atomic<float, Add>;
+    case Type::f64:
+      return atomic<double, Add>;
+    case Type::f16:
+      return atomic<Half, Add>;
+    case Type::bf16:
+      return atomic<Bfloat, Add>;
+    case Type::f16x2:
+      return atomic<Half, Add, 2>;
+    case Type::bf16x2:
+      return atomic<Bfloat, Add, 2>;
+    default:
+      return nullptr;
   }
 }
 
 Operation choose_atomic(Instruction &i) {
-  i.space = i.has(".shared") || i.has(".shared::cta") ? Space::shared : i.has(".global") ? Space::global : Space::generic;
+  i.space = i.has(".shared") || i.has(".shared::cta") ? Space::shared
+            : i.has(".global")                        ? Space::global
+                                                      : Space::generic;
   i.access_bytes = static_cast<uint8_t>(bytes_of(i.type));
   i.strong = true;
   if (i.has(".add")) return choose_add(i.type);
   if (i.has(".exch")) return for_bits<Exchange>(i.type);
-  if (i.has(".cas")) return i.type == Type::b16 ? atomic<uint16_t, CompareAndSwap> : for_bits<CompareAndSwap>(i.type);
+  if (i.has(".cas"))
+    return i.type == Type::b16 ? atomic<uint16_t, CompareAndSwap>
+                               : for_bits<CompareAndSwap>(i.type);
   if (i.has(".and")) return for_bits<And>(i.type);
   if (i.has(".or")) return for_bits<Or>(i.type);
   if (i.has(".xor")) return for_bits<Xor>(i.type);
@@ -147,21 +166,23 @@ Operation choose_atomic(Instruction &i) {
   return for_ordered<Maximum>(i.type);
 }
 
-#define WHERE "[.relaxed|.acquire|.release|.acq_rel] [.cta|.cluster|.gpu|.sys] [.global|.shared|.shared::cta] "
+#define WHERE                                                        \
+  "[.relaxed|.acquire|.release|.acq_rel] [.cta|.cluster|.gpu|.sys] " \
+  "[.global|.shared|.shared::cta] "
 
 const Opcode kRows[] = {
-    {"atom", WHERE ".add .u32|.s32|.u64|.f32|.f64", "T= addr T", "9.7.13.5", choose_atomic},
-    {"atom", WHERE ".add .noftz .f16|.f16x2|.bf16|.bf16x2", "T= addr T", "9.7.13.5", choose_atomic},
-    {"atom", WHERE ".exch .b32|.b64", "T= addr T", "9.7.13.5", choose_atomic},
-    {"atom", WHERE ".cas .b16|.b32|.b64", "T= addr T T", "9.7.13.5", choose_atomic},
-    {"atom", WHERE ".and|.or|.xor .b32|.b64", "T= addr T", "9.7.13.5", choose_atomic},
-    {"atom", WHERE ".inc|.dec .u32", "T= addr T", "9.7.13.5", choose_atomic},
-    {"atom", WHERE ".min|.max .u32|.s32|.u64|.s64", "T= addr T", "9.7.13.5", choose_atomic},
-    {"red", WHERE ".add .u32|.s32|.u64|.f32|.f64", "addr T", "9.7.13.6", choose_atomic},
-    {"red", WHERE ".add .noftz .f16|.f16x2|.bf16|.bf16x2", "addr T", "9.7.13.6", choose_atomic},
-    {"red", WHERE ".and|.or|.xor .b32|.b64", "addr T", "9.7.13.6", choose_atomic},
-    {"red", WHERE ".inc|.dec .u32", "addr T", "9.7.13.6", choose_atomic},
-    {"red", WHERE ".min|.max .u32|.s32|.u64|.s64", "addr T", "9.7.13.6", choose_atomic},
+    {"atom", WHERE ".add .u32|.s32|.u64|.f32|.f64", "T= addr T", "9.7.13", choose_atomic},
+    {"atom", WHERE ".add .noftz .f16|.f16x2|.bf16|.bf16x2", "T= addr T", "9.7.13", choose_atomic},
+    {"atom", WHERE ".exch .b32|.b64", "T= addr T", "9.7.13", choose_atomic},
+    {"atom", WHERE ".cas .b16|.b32|.b64", "T= addr T T", "9.7.13", choose_atomic},
+    {"atom", WHERE ".and|.or|.xor .b32|.b64", "T= addr T", "9.7.13", choose_atomic},
+    {"atom", WHERE ".inc|.dec .u32", "T= addr T", "9.7.13", choose_atomic},
+    {"atom", WHERE ".min|.max .u32|.s32|.u64|.s64", "T= addr T", "9.7.13", choose_atomic},
+    {"red", WHERE ".add .u32|.s32|.u64|.f32|.f64", "addr T", "9.7.13", choose_atomic},
+    {"red", WHERE ".add .noftz .f16|.f16x2|.bf16|.bf16x2", "addr T", "9.7.13", choose_atomic},
+    {"red", WHERE ".and|.or|.xor .b32|.b64", "addr T", "9.7.13", choose_atomic},
+    {"red", WHERE ".inc|.dec .u32", "addr T", "9.7.13", choose_atomic},
+    {"red", WHERE ".min|.max .u32|.s32|.u64|.s64", "addr T", "9.7.13", choose_atomic},
 };
 
 }  // namespace

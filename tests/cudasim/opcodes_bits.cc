@@ -45,7 +45,8 @@ struct LogicalNot {
 /* The same on predicates, whose 32 lanes are one mask. */
 template <class F>
 void predicate_binary(Warp &warp, const Instruction &i, uint32_t mask) {
-  warp.set_predicate(i.operands[0], mask, F()(warp.predicate(i.operands[1]), warp.predicate(i.operands[2])));
+  warp.set_predicate(i.operands[0], mask,
+                     F()(warp.predicate(i.operands[1]), warp.predicate(i.operands[2])));
 }
 
 void predicate_not(Warp &warp, const Instruction &i, uint32_t mask) {
@@ -98,11 +99,15 @@ struct FunnelShift {
 
 Operation choose_funnel_shift(Instruction &i) {
   bool left = i.has(".l"), wrap = i.has(".wrap");
-  if (left) return wrap ? ternary<uint32_t, FunnelShift<true, true>> : ternary<uint32_t, FunnelShift<true, false>>;
-  return wrap ? ternary<uint32_t, FunnelShift<false, true>> : ternary<uint32_t, FunnelShift<false, false>>;
+  if (left)
+    return wrap ? ternary<uint32_t, FunnelShift<true, true>>
+                : ternary<uint32_t, FunnelShift<true, false>>;
+  return wrap ? ternary<uint32_t, FunnelShift<false, true>>
+              : ternary<uint32_t, FunnelShift<false, false>>;
 }
 
-/* bfe: `length` bits from `start` on, extended to the type's width; what lies beyond its end is the sign. */
+/* bfe: `length` bits from `start` on, extended to the type's width; what lies beyond its end is the
+ * sign. */
 template <class T>
 void extract_field(Warp &warp, const Instruction &i, uint32_t mask) {
   constexpr unsigned kBits = 8 * sizeof(T);
@@ -111,7 +116,8 @@ void extract_field(Warp &warp, const Instruction &i, uint32_t mask) {
   lanewise(mask, [=](int lane) {
     unsigned first = start.get(lane) & 0xff, n = length.get(lane) & 0xff;
     T value = a.get(lane);
-    bool sign = std::is_signed<T>::value && n > 0 && (value >> std::min(first + n - 1, kBits - 1) & 1);
+    bool sign =
+        std::is_signed<T>::value && n > 0 && (value >> std::min(first + n - 1, kBits - 1) & 1);
     std::make_unsigned_t<T> field = 0;
     for (unsigned k = 0; k < kBits; k++) {
       bool bit = k < n && first + k < kBits ? value >> (first + k) & 1 : sign;
@@ -129,7 +135,8 @@ Operation choose_extract_field(Instruction &i) {
 template <class T>
 void insert_field(Warp &warp, const Instruction &i, uint32_t mask) {
   constexpr unsigned kBits = 8 * sizeof(T);
-  auto f = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]), b = warp.lanes<T>(i.operands[2]);
+  auto f = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]),
+       b = warp.lanes<T>(i.operands[2]);
   auto start = warp.lanes<uint32_t>(i.operands[3]), length = warp.lanes<uint32_t>(i.operands[4]);
   lanewise(mask, [=](int lane) {
     unsigned first = start.get(lane) & 0xff, n = length.get(lane) & 0xff;
@@ -144,11 +151,22 @@ Operation choose_insert_field(Instruction &i) {
   return i.type == Type::b64 ? insert_field<uint64_t> : insert_field<uint32_t>;
 }
 
+/* bmsk: so many ones from a position on. */
+template <bool wrap>
+struct BitMask {
+  uint32_t operator()(uint32_t position, uint32_t count) const {
+    uint32_t from = wrap ? position & 31 : position, n = wrap ? count & 31 : count;
+    uint64_t ones = n >= 32 ? 0xffffffff : (uint64_t{1} << n) - 1;
+    return from >= 32 ? 0 : static_cast<uint32_t>(ones << from);
+  }
+};
+
 struct ReverseBits {
   template <class T>
   T operator()(T a) const {
     T result = 0;
-    for (unsigned k = 0; k < 8 * sizeof(T); k++) result = static_cast<T>(result << 1 | (a >> k & 1));
+    for (unsigned k = 0; k < 8 * sizeof(T); k++)
+      result = static_cast<T>(result << 1 | (a >> k & 1));
     return result;
   }
 };
@@ -196,11 +214,15 @@ Operation choose_count(Instruction &i) {
 
 Operation choose_find(Instruction &i) {
   bool amount = i.has(".shiftamt");
-  if (is_signed(i.type)) return amount ? choose_count<FindHighest<true, true>>(i) : choose_count<FindHighest<true, false>>(i);
-  return amount ? choose_count<FindHighest<false, true>>(i) : choose_count<FindHighest<false, false>>(i);
+  if (is_signed(i.type))
+    return amount ? choose_count<FindHighest<true, true>>(i)
+                  : choose_count<FindHighest<true, false>>(i);
+  return amount ? choose_count<FindHighest<false, true>>(i)
+                : choose_count<FindHighest<false, false>>(i);
 }
 
-/* prmt: each of four selectors picks one of eight bytes; its highest bit asks for the byte's sign instead. */
+/* prmt: each of four selectors picks one of eight bytes; its highest bit asks for the byte's sign
+ * instead. */
 struct Permute {
   uint32_t operator()(uint32_t a, uint32_t b, uint32_t selectors) const {
     uint64_t bytes = uint64_t{b} << 32 | a;
@@ -215,7 +237,8 @@ struct Permute {
   }
 };
 
-/* Its modes pick bytes by the lowest two bits of c (PTX ISA, the table of 9.7.9.7), here as selectors. */
+/* Its modes pick bytes by the lowest two bits of c, here as
+ * selectors. */
 uint32_t mode_selectors(const Instruction &i, uint32_t c) {
   static const struct {
     const char *mode;
@@ -233,8 +256,9 @@ uint32_t mode_selectors(const Instruction &i, uint32_t c) {
 void permute_by_mode(Warp &warp, const Instruction &i, uint32_t mask) {
   auto d = warp.lanes<uint32_t>(i.operands[0]), a = warp.lanes<uint32_t>(i.operands[1]),
        b = warp.lanes<uint32_t>(i.operands[2]), c = warp.lanes<uint32_t>(i.operands[3]);
-  each_lane(mask,
-            [&](int lane) { d.set(lane, Permute()(a.get(lane), b.get(lane), mode_selectors(i, c.get(lane)))); });
+  each_lane(mask, [&](int lane) {
+    d.set(lane, Permute()(a.get(lane), b.get(lane), mode_selectors(i, c.get(lane))));
+  });
 }
 
 /* lop3: the immediate is the truth table. */
@@ -276,8 +300,10 @@ const Opcode kRows[] = {
     {"brev", ".b32|.b64", "T= T", "9.7.1.18", integer_unary<ReverseBits>},
     {"bfe", ".u32|.u64|.s32|.s64", "T= T b32 b32", "9.7.1.19", choose_extract_field},
     {"bfi", ".b32|.b64", "T= T T b32 b32", "9.7.1.20", choose_insert_field},
-    {"prmt", ".b32", "T= T T b32", "9.7.9.7", always<ternary<uint32_t, Permute>>},
-    {"prmt", ".b32 .f4e|.b4e|.rc8|.ecl|.ecr|.rc16", "T= T T b32", "9.7.9.7", always<permute_by_mode>},
+    {"bmsk", ".clamp .b32", "T= b32 b32", "9.7.1.22", always<binary<uint32_t, BitMask<false>>>},
+    {"bmsk", ".wrap .b32", "T= b32 b32", "9.7.1.22", always<binary<uint32_t, BitMask<true>>>},
+    {"prmt", ".b32", "T= T T b32", "9.7.9", always<ternary<uint32_t, Permute>>},
+    {"prmt", ".b32 .f4e|.b4e|.rc8|.ecl|.ecr|.rc16", "T= T T b32", "9.7.9", always<permute_by_mode>},
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-/* Conversion: cvt, PTX ISA 9.7.9.21. */
+/* Conversion: cvt, PTX ISA 9.7.9. */
 #include <limits>
 #include <type_traits>
 
@@ -28,19 +28,24 @@ inline void round_to(double &result, double value, Rounding) {
 
 double integral(double value, Rounding rounding) {
   switch (rounding) {
-    case Rounding::zero: return std::trunc(value);
-    case Rounding::down: return std::floor(value);
-    case Rounding::up: return std::ceil(value);
-    default: return std::nearbyint(value);
+    case Rounding::zero:
+      return std::trunc(value);
+    case Rounding::down:
+      return std::floor(value);
+    case Rounding::up:
+      return std::ceil(value);
+    default:
+      return std::nearbyint(value);
   }
 }
 
-/* Out of range gives the nearest value in range. NaN gives zero, but of double, or in 64 bits, the integer whose
- * highest bit alone is set. */
+/* Out of range gives the nearest value in range. NaN gives zero, but of double, or in 64 bits, the
+ * integer whose highest bit alone is set. */
 template <class To>
 To to_integer(double value, bool wide) {
   using Limits = std::numeric_limits<To>;
-  if (value != value) return wide ? static_cast<To>(std::make_unsigned_t<To>(1) << (8 * sizeof(To) - 1)) : To(0);
+  if (value != value)
+    return wide ? static_cast<To>(std::make_unsigned_t<To>(1) << (8 * sizeof(To) - 1)) : To(0);
   if (value >= std::ldexp(1.0, Limits::digits)) return Limits::max();
   if (value <= static_cast<double>(Limits::min())) return Limits::min();
   return static_cast<To>(value);
@@ -51,7 +56,9 @@ template <class From>
 double odd_double(From value) {
   auto nearest = static_cast<double>(value);
   if (sizeof(From) < 8) return nearest;
-  if (nearest >= std::ldexp(1.0, std::numeric_limits<From>::digits)) /* rounded up beyond what the integer can be */
+  if (nearest >=
+      std::ldexp(1.0,
+                 std::numeric_limits<From>::digits)) /* rounded up beyond what the integer can be */
     return to_odd(nearest, -1);
   auto back = static_cast<From>(nearest);
   return to_odd(nearest, value > back ? 1 : value < back ? -1 : 0);
@@ -63,7 +70,9 @@ To converted(const Instruction &i, From value) {
     if (!i.saturate) return static_cast<To>(value);
     using Limits = std::numeric_limits<To>;
     __int128 exact = value;
-    return static_cast<To>(exact < Limits::min() ? Limits::min() : exact > Limits::max() ? Limits::max() : exact);
+    return static_cast<To>(exact < Limits::min()   ? Limits::min()
+                           : exact > Limits::max() ? Limits::max()
+                                                   : exact);
   } else if constexpr (kIsInteger<To>) {
     constexpr bool wide = sizeof(To) == 8 || std::is_same<From, double>::value;
     return to_integer<To>(integral(as_double(i, value), i.rounding), wide);
@@ -85,7 +94,8 @@ To converted(const Instruction &i, From value) {
   }
 }
 
-/* A register may be wider than the value in it: the value then lies in its low end, and is extended when written. */
+/* A register may be wider than the value in it: the value then lies in its low end, and is extended
+ * when written. */
 template <class To, class From>
 void convert(Warp &warp, const Instruction &i, uint32_t mask) {
   uint8_t *d = warp.at(i.operands[0]);
@@ -111,13 +121,20 @@ void convert(Warp &warp, const Instruction &i, uint32_t mask) {
 template <class Pick>
 Operation for_convertible(Type type, Pick pick) {
   switch (type) {
-    case Type::u8: return pick(uint8_t());
-    case Type::s8: return pick(int8_t());
-    case Type::f16: return pick(Half());
-    case Type::bf16: return pick(Bfloat());
-    case Type::f32: return pick(float());
-    case Type::f64: return pick(double());
-    default: return for_integer(type, pick);
+    case Type::u8:
+      return pick(uint8_t());
+    case Type::s8:
+      return pick(int8_t());
+    case Type::f16:
+      return pick(Half());
+    case Type::bf16:
+      return pick(Bfloat());
+    case Type::f32:
+      return pick(float());
+    case Type::f64:
+      return pick(double());
+    default:
+      return for_integer(type, pick);
   }
 }
 
@@ -127,7 +144,9 @@ Operation choose_convert(Instruction &i) {
   i.choice = i.has(".rni") || i.has(".rzi") || i.has(".rmi") || i.has(".rpi");
   if (i.type == Type::f64 && i.rounding != Rounding::nearest && !i.choice) return nullptr;
   return for_convertible(i.type, [&](auto to) {
-    return for_convertible(i.source_type, [](auto from) -> Operation { return convert<decltype(to), decltype(from)>; });
+    return for_convertible(i.source_type, [](auto from) -> Operation {
+      return convert<decltype(to), decltype(from)>;
+    });
   });
 }
 
@@ -167,13 +186,15 @@ Operation choose_tf32(Instruction &i) {
 #define FLOATS ".f16|.bf16|.f32|.f64"
 
 const Opcode kRows[] = {
-    {"cvt", "[.sat] " INTEGERS " " INTEGERS, "T~= S~", "9.7.9.21", choose_convert},
-    {"cvt", ".rni|.rzi|.rmi|.rpi [.ftz] [.sat] " INTEGERS " " FLOATS, "T~= S~", "9.7.9.21", choose_convert},
-    {"cvt", ".rn|.rz|.rm|.rp [.ftz] [.sat] " FLOATS " " INTEGERS, "T~= S~", "9.7.9.21", choose_convert},
-    {"cvt", "[.rn|.rz|.rm|.rp|.rni|.rzi|.rmi|.rpi] [.ftz] [.sat|.relu] " FLOATS " " FLOATS, "T~= S~", "9.7.9.21",
+    {"cvt", "[.sat] " INTEGERS " " INTEGERS, "T~= S~", "9.7.9", choose_convert},
+    {"cvt", ".rni|.rzi|.rmi|.rpi [.ftz] [.sat] " INTEGERS " " FLOATS, "T~= S~", "9.7.9",
      choose_convert},
-    {"cvt", ".rn|.rz [.relu] .f16x2|.bf16x2 .f32", "T= S S", "9.7.9.21", choose_pair},
-    {"cvt", ".rna|.rn|.rz [.relu] .tf32 .f32", "b32= f32", "9.7.9.21", choose_tf32},
+    {"cvt", ".rn|.rz|.rm|.rp [.ftz] [.sat] " FLOATS " " INTEGERS, "T~= S~", "9.7.9",
+     choose_convert},
+    {"cvt", "[.rn|.rz|.rm|.rp|.rni|.rzi|.rmi|.rpi] [.ftz] [.sat|.relu] " FLOATS " " FLOATS,
+     "T~= S~", "9.7.9", choose_convert},
+    {"cvt", ".rn|.rz [.relu] .f16x2|.bf16x2 .f32", "T= S S", "9.7.9", choose_pair},
+    {"cvt", ".rna|.rn|.rz [.relu] .tf32 .f32", "b32= f32", "9.7.9", choose_tf32},
 };
 
 }  // namespace

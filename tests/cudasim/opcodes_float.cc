@@ -46,7 +46,8 @@ struct Divide {
   }
 };
 
-/* div.approx multiplies by the divisor's reciprocal, which for the largest divisors is subnormal and gets lost. */
+/* div.approx multiplies by the divisor's reciprocal, which for the largest divisors is subnormal
+ * and gets lost. */
 struct DivideByReciprocal {
   template <class T>
   T operator()(T a, T b) const {
@@ -84,13 +85,14 @@ struct Extreme {
 
 template <bool maximum>
 Operation choose_extreme(Instruction &i) {
-  return i.has(".NaN") ? float_binary<Extreme<maximum, true>>(i) : float_binary<Extreme<maximum, false>>(i);
+  return i.has(".NaN") ? float_binary<Extreme<maximum, true>>(i)
+                       : float_binary<Extreme<maximum, false>>(i);
 }
 
 void multiply_add_float(Warp &warp, const Instruction &i, uint32_t mask) {
   float result[kLanes];
-  (i.flush ? fused_multiply_add_flushed : fused_multiply_add)(warp.at(i.operands[1]), warp.at(i.operands[2]),
-                                                             warp.at(i.operands[3]), result);
+  (i.flush ? fused_multiply_add_flushed : fused_multiply_add)(
+      warp.at(i.operands[1]), warp.at(i.operands[2]), warp.at(i.operands[3]), result);
   auto d = warp.lanes<float>(i.operands[0]);
   lanewise(mask, [&](int lane) { d.set(lane, result[lane]); });
 }
@@ -98,13 +100,18 @@ void multiply_add_float(Warp &warp, const Instruction &i, uint32_t mask) {
 Operation choose_multiply_add(Instruction &i) {
   note_arithmetic(i);
   switch (i.type) {
-    case Type::f64: return is_plain(i) ? ternary<double, MultiplyAdd> : nullptr;
-    case Type::f32: return is_plain(i) ? multiply_add_float : rounded_ternary<float, MultiplyAdd>;
+    case Type::f64:
+      return is_plain(i) ? ternary<double, MultiplyAdd> : nullptr;
+    case Type::f32:
+      return is_plain(i) ? multiply_add_float : rounded_ternary<float, MultiplyAdd>;
     case Type::f16:
-    case Type::f16x2: return rounded_ternary<Half, MultiplyAdd>;
+    case Type::f16x2:
+      return rounded_ternary<Half, MultiplyAdd>;
     case Type::bf16:
-    case Type::bf16x2: return rounded_ternary<Bfloat, MultiplyAdd>;
-    default: return nullptr;
+    case Type::bf16x2:
+      return rounded_ternary<Bfloat, MultiplyAdd>;
+    default:
+      return nullptr;
   }
 }
 
@@ -114,7 +121,9 @@ void change_sign(Warp &warp, const Instruction &i, uint32_t mask) {
   auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]);
   bool packed = i.type == Type::f16x2 || i.type == Type::bf16x2;
   T sign = static_cast<T>(packed ? T(0x80008000u) : T(1) << (8 * sizeof(T) - 1));
-  lanewise(mask, [=](int lane) { d.set(lane, static_cast<T>(negate ? a.get(lane) ^ sign : a.get(lane) & ~sign)); });
+  lanewise(mask, [=](int lane) {
+    d.set(lane, static_cast<T>(negate ? a.get(lane) ^ sign : a.get(lane) & ~sign));
+  });
 }
 
 struct Negate {
@@ -134,9 +143,12 @@ Operation choose_sign(Instruction &i) {
   using F = std::conditional_t<negate, Negate, Absolute>;
   if (i.flush) return i.type == Type::f32 ? rounded_unary<float, F> : rounded_unary<Half, F>;
   switch (bytes_of(i.type)) {
-    case 2: return change_sign<uint16_t, negate>;
-    case 4: return change_sign<uint32_t, negate>;
-    default: return change_sign<uint64_t, negate>;
+    case 2:
+      return change_sign<uint16_t, negate>;
+    case 4:
+      return change_sign<uint32_t, negate>;
+    default:
+      return change_sign<uint64_t, negate>;
   }
 }
 
@@ -180,7 +192,8 @@ const Opcode kRows[] = {
     {"abs", ".f64|.bf16|.bf16x2", "T= T", "9.7.3.9 / 9.7.4.6", choose_sign<false>},
     {"neg", "[.ftz] .f32|.f16|.f16x2", "T= T", "9.7.3.10 / 9.7.4.5", choose_sign<true>},
     {"neg", ".f64|.bf16|.bf16x2", "T= T", "9.7.3.10 / 9.7.4.5", choose_sign<true>},
-    {"min", "[.ftz] [.NaN] .f32|.f16|.f16x2", "T= T T", "9.7.3.11 / 9.7.4.7", choose_extreme<false>},
+    {"min", "[.ftz] [.NaN] .f32|.f16|.f16x2", "T= T T", "9.7.3.11 / 9.7.4.7",
+     choose_extreme<false>},
     {"min", "[.NaN] .bf16|.bf16x2", "T= T T", "9.7.4.7", choose_extreme<false>},
     {"min", ".f64", "T= T T", "9.7.3.11", choose_extreme<false>},
     {"max", "[.ftz] [.NaN] .f32|.f16|.f16x2", "T= T T", "9.7.3.12 / 9.7.4.8", choose_extreme<true>},

@@ -1,6 +1,6 @@
-/* Roots, reciprocals and transcendental functions: PTX ISA 9.7.3 and 9.7.4. What the manual calls approximate is
- * computed here as well as the C library can: a model. Hardware differs in the last bits, tanh.approx in
- * more (a relative error of 2^-11). */
+/* Roots, reciprocals and transcendental functions: PTX ISA 9.7.3 and 9.7.4. What the manual calls
+ * approximate is computed here as well as the C library can: a model. Hardware differs in the last
+ * bits, tanh.approx in more (a relative error of 2^-11). */
 #include "float_operations.h"
 
 namespace cudasim {
@@ -39,19 +39,19 @@ struct ReciprocalSquareRoot {
   }
 };
 
-/* A function of the C library, in double but for exp2: it is the one that matters for speed, and exp2f is itself
- * computed in double, right but for one rounding in some hundreds. */
-#define FUNCTION(Name, of_double, of_float)  \
-  struct Name {                              \
-    float operator()(float a) const {        \
-      return static_cast<float>(of_float);   \
-    }                                        \
-    double operator()(double a) const {      \
-      return of_double;                      \
-    }                                        \
-    static double exact(double a, Rounding) {        \
-      return of_double;                      \
-    }                                        \
+/* A function of the C library, in double but for exp2: it is the one that matters for speed, and
+ * exp2f is itself computed in double, right but for one rounding in some hundreds. */
+#define FUNCTION(Name, of_double, of_float)   \
+  struct Name {                               \
+    float operator()(float a) const {         \
+      return static_cast<float>(of_float);    \
+    }                                         \
+    double operator()(double a) const {       \
+      return of_double;                       \
+    }                                         \
+    static double exact(double a, Rounding) { \
+      return of_double;                       \
+    }                                         \
   };
 FUNCTION(Exponential2, std::exp2(a), ::exp2f(a))
 FUNCTION(Logarithm2, std::log2(a), std::log2(static_cast<double>(a)))
@@ -65,12 +65,18 @@ enum Question { finite, infinite, number, not_a_number, normal, subnormal };
 template <class T>
 bool answer(Question question, T a) {
   switch (question) {
-    case finite: return std::isfinite(a);
-    case infinite: return std::isinf(a);
-    case number: return !std::isnan(a);
-    case not_a_number: return std::isnan(a);
-    case normal: return std::isnormal(a);
-    default: return a != 0 && !std::isnormal(a) && std::isfinite(a);
+    case finite:
+      return std::isfinite(a);
+    case infinite:
+      return std::isinf(a);
+    case number:
+      return !std::isnan(a);
+    case not_a_number:
+      return std::isnan(a);
+    case normal:
+      return std::isnormal(a);
+    default:
+      return a != 0 && !std::isnormal(a) && std::isfinite(a);
   }
 }
 
@@ -107,8 +113,10 @@ const Opcode kRows[] = {
     {"ex2", ".approx .f16|.f16x2", "T= T", "9.7.4.10", float_unary<Exponential2>},
     {"ex2", ".approx .ftz .bf16|.bf16x2", "T= T", "9.7.4.10", float_unary<Exponential2>},
     {"tanh", ".approx .f32", "T= T", "9.7.3.22", float_unary<HyperbolicTangent>},
-    {"tanh", ".approx .f16|.f16x2|.bf16|.bf16x2", "T= T", "9.7.4.9", float_unary<HyperbolicTangent>},
-    {"testp", ".finite|.infinite|.number|.notanumber|.normal|.subnormal .f32|.f64", "p= T", "9.7.3.1", choose_test},
+    {"tanh", ".approx .f16|.f16x2|.bf16|.bf16x2", "T= T", "9.7.4.9",
+     float_unary<HyperbolicTangent>},
+    {"testp", ".finite|.infinite|.number|.notanumber|.normal|.subnormal .f32|.f64", "p= T",
+     "9.7.3.1", choose_test},
 };
 
 }  // namespace

@@ -114,7 +114,9 @@ struct Saturating {
   int32_t operator()(int32_t a, int32_t b) const {
     int64_t exact = subtract ? int64_t{a} - b : int64_t{a} + b;
     using Limits = std::numeric_limits<int32_t>;
-    return static_cast<int32_t>(exact < Limits::min() ? Limits::min() : exact > Limits::max() ? Limits::max() : exact);
+    return static_cast<int32_t>(exact < Limits::min()   ? Limits::min()
+                                : exact > Limits::max() ? Limits::max()
+                                                        : exact);
   }
 };
 
@@ -124,7 +126,8 @@ void multiply_wide(Warp &warp, const Instruction &i, uint32_t mask) {
   auto d = warp.lanes<Wide>(i.operands[0]), c = warp.lanes<Wide>(i.operands[add ? 3 : 0]);
   auto a = warp.lanes<T>(i.operands[1]), b = warp.lanes<T>(i.operands[2]);
   lanewise(mask, [=](int lane) {
-    auto product = static_cast<Wide>(static_cast<Wide>(a.get(lane)) * static_cast<Wide>(b.get(lane)));
+    auto product =
+        static_cast<Wide>(static_cast<Wide>(a.get(lane)) * static_cast<Wide>(b.get(lane)));
     d.set(lane, add ? Add()(product, c.get(lane)) : product);
   });
 }
@@ -132,18 +135,24 @@ void multiply_wide(Warp &warp, const Instruction &i, uint32_t mask) {
 template <bool add>
 Operation choose_wide(Instruction &i) {
   switch (i.type) {
-    case Type::u16: return multiply_wide<uint16_t, uint32_t, add>;
-    case Type::s16: return multiply_wide<int16_t, int32_t, add>;
-    case Type::u32: return multiply_wide<uint32_t, uint64_t, add>;
-    case Type::s32: return multiply_wide<int32_t, int64_t, add>;
-    default: return nullptr;
+    case Type::u16:
+      return multiply_wide<uint16_t, uint32_t, add>;
+    case Type::s16:
+      return multiply_wide<int16_t, int32_t, add>;
+    case Type::u32:
+      return multiply_wide<uint32_t, uint64_t, add>;
+    case Type::s32:
+      return multiply_wide<int32_t, int64_t, add>;
+    default:
+      return nullptr;
   }
 }
 
 /* mul24 and mad24: factors of 24 bits in registers of 32 (sign-extended for .s32). */
 template <class T>
 T low24(T a) {
-  return std::is_signed<T>::value ? static_cast<T>(static_cast<T>(uint32_t(a) << 8) >> 8) : a & T(0xffffff);
+  return std::is_signed<T>::value ? static_cast<T>(static_cast<T>(uint32_t(a) << 8) >> 8)
+                                  : a & T(0xffffff);
 }
 
 template <bool high, bool add>

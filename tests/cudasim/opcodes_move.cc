@@ -5,8 +5,8 @@ namespace cudasim {
 
 namespace {
 
-/* mov keeps the bookkeeping of initialised registers itself: compilers do copy registers that nobody wrote (where the
- * value does not matter), and only a use of the copy is a mistake. */
+/* mov keeps the bookkeeping of initialised registers itself: compilers do copy registers that
+ * nobody wrote (where the value does not matter), and only a use of the copy is a mistake. */
 void note_copied(Warp &warp, const Operand &to, uint32_t mask, uint32_t known) {
   uint32_t &initialised = warp.initialised[to.number];
   initialised = (initialised & ~mask) | (known & mask);
@@ -62,9 +62,12 @@ void move_or_pack(Warp &warp, const Instruction &i, uint32_t mask) {
   if (i.operands[0].kind == Operand::list) return unpack(warp, i, mask);
   if (i.operands[1].kind == Operand::list) return pack(warp, i, mask);
   switch (i.operands[0].width) {
-    case 2: return move<uint16_t>(warp, i, mask);
-    case 4: return move<uint32_t>(warp, i, mask);
-    default: return move<uint64_t>(warp, i, mask);
+    case 2:
+      return move<uint16_t>(warp, i, mask);
+    case 4:
+      return move<uint32_t>(warp, i, mask);
+    default:
+      return move<uint64_t>(warp, i, mask);
   }
 }
 
@@ -84,7 +87,8 @@ template <bool from_generic>
 void convert_address(Warp &warp, const Instruction &i, uint32_t mask) {
   uint64_t base = window_base(static_cast<Window>(i.choice));
   auto d = warp.lanes<uint64_t>(i.operands[0]), a = warp.lanes<uint64_t>(i.operands[1]);
-  lanewise(mask, [=](int lane) { d.set(lane, from_generic ? a.get(lane) - base : a.get(lane) + base); });
+  lanewise(mask,
+           [=](int lane) { d.set(lane, from_generic ? a.get(lane) - base : a.get(lane) + base); });
 }
 
 Operation choose_convert_address(Instruction &i) {
@@ -113,11 +117,12 @@ Operation choose_is_space(Instruction &i) {
 #define SPACES ".const|.global|.local|.shared|.shared::cta|.param|.param::entry"
 
 const Opcode kRows[] = {
-    {"mov", ".pred", "p= p", "9.7.9.3", choose_move, Flow::next, true},
-    {"mov", ANY, "pack= pack", "9.7.9.3 / 9.7.9.4", choose_move, Flow::next, true},
-    {"cvta", SPACES " .u64", "T= T", "9.7.9.20", choose_convert_address},
-    {"cvta", ".to " SPACES " .u64", "T= T", "9.7.9.20", choose_convert_address},
-    {"isspacep", ".global|.local|.shared|.shared::cta|.param|.param::entry", "p= b64", "9.7.9.19", choose_is_space},
+    {"mov", ".pred", "p= p", "9.7.9", choose_move, Flow::next, true},
+    {"mov", ANY, "pack= pack", "9.7.9", choose_move, Flow::next, true},
+    {"cvta", SPACES " .u64", "T= T", "9.7.9", choose_convert_address},
+    {"cvta", ".to " SPACES " .u64", "T= T", "9.7.9", choose_convert_address},
+    {"isspacep", ".global|.local|.shared|.shared::cta|.param|.param::entry", "p= b64", "9.7.9",
+     choose_is_space},
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-/* Tensor operations on fragments spread over the warp: PTX ISA 9.7.14. The products are exact and are summed in float, in
- * the order of k; hardware sums in an order and with a rounding of its own. */
+/* Tensor operations on fragments spread over the warp: PTX ISA 9.7.14. The products are exact and
+ * are summed in float, in the order of k; hardware sums in an order and a rounding of its own. */
 #include "address_space.h"
 #include "floats.h"
 #include "opcodes.h"
@@ -8,12 +8,14 @@ namespace cudasim {
 
 namespace {
 
-/* ---------- ldmatrix, stmatrix: 8x8 matrices of 16-bit elements, whose rows the lanes give the addresses of */
+/* ---------- ldmatrix, stmatrix: 8x8 matrices of 16-bit elements; lanes give rows' addresses */
 
-/* Of one matrix, lane l has the elements 2*(l%4) and 2*(l%4)+1 of row l/4; transposed, of column l/4. */
+/* Of one matrix, lane l has the elements 2*(l%4) and 2*(l%4)+1 of row l/4; transposed, of column
+ * l/4. */
 template <bool transposed>
 int element_index(int row, int column) {
-  return transposed ? (column * 4 + row / 2) * 2 + row % 2 : (row * 4 + column / 2) * 2 + column % 2;
+  return transposed ? (column * 4 + row / 2) * 2 + row % 2
+                    : (row * 4 + column / 2) * 2 + column % 2;
 }
 
 /* Lanes 8k to 8k+7 address the rows of matrix k. */
@@ -71,7 +73,7 @@ Operation choose_store_matrices(Instruction &i) {
   return i.has(".trans") ? store_matrices<true> : store_matrices<false>;
 }
 
-/* ---------- mma: d = a * b + c with a of 16 x kDepth, b of kDepth x 8, c and d of 16 x 8 elements */
+/* ---------- mma: d = a * b + c; a is 16 x kDepth, b is kDepth x 8, c and d are 16 x 8 */
 
 float value_of(Half element) {
   return half_value(element.bits);
@@ -86,18 +88,20 @@ float value_of(Tf32 element) {
   return float_of(element.bits & 0xffffe000); /* hardware does not look at the other bits */
 }
 
-/* Registers of a fragment hold `kPer` elements of type T a lane. Lane l belongs to the group l/4 and is number l%4
- * there (the figures of 9.7.14.5). */
+/* Registers of a fragment hold `kPer` elements of type T a lane. Lane l belongs to the group l/4
+ * and is number l%4 there (the figures of 9.7.14). */
 template <class T, int kDepth>
 void multiply_add(Warp &warp, const Instruction &i, float c[16][8]) {
-  constexpr int kPer = 4 / sizeof(T), kColumns = 4 * kPer; /* of a that one register of the warp covers */
+  constexpr int kPer = 4 / sizeof(T),
+                kColumns = 4 * kPer; /* of a that one register of the warp covers */
   float a[16][kDepth], b[kDepth][8];
   for (int part = 0; part < kDepth / kColumns; part++) {
     for (int half = 0; half < 2; half++) {
       auto values = warp.lanes<T>(i.operands[1].parts[2 * part + half]);
       for (int lane = 0; lane < kLanes; lane++)
         for (int k = 0; k < kPer; k++)
-          a[lane / 4 + 8 * half][part * kColumns + lane % 4 * kPer + k] = value_of(values.get(lane * kPer + k));
+          a[lane / 4 + 8 * half][part * kColumns + lane % 4 * kPer + k] =
+              value_of(values.get(lane * kPer + k));
     }
     auto values = warp.lanes<T>(i.operands[2].parts[part]);
     for (int lane = 0; lane < kLanes; lane++)
@@ -119,12 +123,14 @@ void mma_float(Warp &warp, const Instruction &i, uint32_t) {
   float c[16][8];
   for (int part = 0; part < 4; part++) {
     auto values = warp.lanes<float>(i.operands[3].parts[part]);
-    for (int lane = 0; lane < kLanes; lane++) c[lane / 4 + 8 * (part / 2)][lane % 4 * 2 + part % 2] = values.get(lane);
+    for (int lane = 0; lane < kLanes; lane++)
+      c[lane / 4 + 8 * (part / 2)][lane % 4 * 2 + part % 2] = values.get(lane);
   }
   multiply_add<T, kDepth>(warp, i, c);
   for (int part = 0; part < 4; part++) {
     auto values = warp.lanes<float>(i.operands[0].parts[part]);
-    for (int lane = 0; lane < kLanes; lane++) values.set(lane, c[lane / 4 + 8 * (part / 2)][lane % 4 * 2 + part % 2]);
+    for (int lane = 0; lane < kLanes; lane++)
+      values.set(lane, c[lane / 4 + 8 * (part / 2)][lane % 4 * 2 + part % 2]);
   }
 }
 
@@ -153,27 +159,33 @@ Operation always(Instruction &) {
 #define MMA(shape) ".sync .aligned " shape " .row .col "
 
 const Opcode kRows[] = {
-    {"ldmatrix", LDMATRIX ".x1" SHARED, "b32*1= addr", "9.7.14.5.15", choose_load_matrices, Flow::all_lanes},
-    {"ldmatrix", LDMATRIX ".x2" SHARED, "b32*2= addr", "9.7.14.5.15", choose_load_matrices, Flow::all_lanes},
-    {"ldmatrix", LDMATRIX ".x4" SHARED, "b32*4= addr", "9.7.14.5.15", choose_load_matrices, Flow::all_lanes},
-    {"stmatrix", LDMATRIX ".x1" SHARED, "addr b32*1", "9.7.14.5.16", choose_store_matrices, Flow::all_lanes},
-    {"stmatrix", LDMATRIX ".x2" SHARED, "addr b32*2", "9.7.14.5.16", choose_store_matrices, Flow::all_lanes},
-    {"stmatrix", LDMATRIX ".x4" SHARED, "addr b32*4", "9.7.14.5.16", choose_store_matrices, Flow::all_lanes},
-    {"mma", MMA(".m16n8k16") ".f32 .f16 .f16 .f32", "f32*4= b32*4 b32*2 f32*4", "9.7.14.5.8",
+    {"ldmatrix", LDMATRIX ".x1" SHARED, "b32*1= addr", "9.7.14", choose_load_matrices,
+     Flow::all_lanes},
+    {"ldmatrix", LDMATRIX ".x2" SHARED, "b32*2= addr", "9.7.14", choose_load_matrices,
+     Flow::all_lanes},
+    {"ldmatrix", LDMATRIX ".x4" SHARED, "b32*4= addr", "9.7.14", choose_load_matrices,
+     Flow::all_lanes},
+    {"stmatrix", LDMATRIX ".x1" SHARED, "addr b32*1", "9.7.14", choose_store_matrices,
+     Flow::all_lanes},
+    {"stmatrix", LDMATRIX ".x2" SHARED, "addr b32*2", "9.7.14", choose_store_matrices,
+     Flow::all_lanes},
+    {"stmatrix", LDMATRIX ".x4" SHARED, "addr b32*4", "9.7.14", choose_store_matrices,
+     Flow::all_lanes},
+    {"mma", MMA(".m16n8k16") ".f32 .f16 .f16 .f32", "f32*4= b32*4 b32*2 f32*4", "9.7.14",
      always<mma_float<Half, 16>>, Flow::all_lanes},
-    {"mma", MMA(".m16n8k16") ".f32 .bf16 .bf16 .f32", "f32*4= b32*4 b32*2 f32*4", "9.7.14.5.8",
+    {"mma", MMA(".m16n8k16") ".f32 .bf16 .bf16 .f32", "f32*4= b32*4 b32*2 f32*4", "9.7.14",
      always<mma_float<Bfloat, 16>>, Flow::all_lanes},
-    {"mma", MMA(".m16n8k16") ".f16 .f16 .f16 .f16", "b32*2= b32*4 b32*2 b32*2", "9.7.14.5.8", always<mma_half<16>>,
-     Flow::all_lanes},
-    {"mma", MMA(".m16n8k8") ".f32 .f16 .f16 .f32", "f32*4= b32*2 b32*1 f32*4", "9.7.14.5.7",
+    {"mma", MMA(".m16n8k16") ".f16 .f16 .f16 .f16", "b32*2= b32*4 b32*2 b32*2", "9.7.14",
+     always<mma_half<16>>, Flow::all_lanes},
+    {"mma", MMA(".m16n8k8") ".f32 .f16 .f16 .f32", "f32*4= b32*2 b32*1 f32*4", "9.7.14",
      always<mma_float<Half, 8>>, Flow::all_lanes},
-    {"mma", MMA(".m16n8k8") ".f32 .bf16 .bf16 .f32", "f32*4= b32*2 b32*1 f32*4", "9.7.14.5.7",
+    {"mma", MMA(".m16n8k8") ".f32 .bf16 .bf16 .f32", "f32*4= b32*2 b32*1 f32*4", "9.7.14",
      always<mma_float<Bfloat, 8>>, Flow::all_lanes},
-    {"mma", MMA(".m16n8k8") ".f16 .f16 .f16 .f16", "b32*2= b32*2 b32*1 b32*2", "9.7.14.5.7", always<mma_half<8>>,
-     Flow::all_lanes},
-    {"mma", MMA(".m16n8k8") ".f32 .tf32 .tf32 .f32", "f32*4= b32*4 b32*2 f32*4", "9.7.14.5.7",
+    {"mma", MMA(".m16n8k8") ".f16 .f16 .f16 .f16", "b32*2= b32*2 b32*1 b32*2", "9.7.14",
+     always<mma_half<8>>, Flow::all_lanes},
+    {"mma", MMA(".m16n8k8") ".f32 .tf32 .tf32 .f32", "f32*4= b32*4 b32*2 f32*4", "9.7.14",
      always<mma_float<Tf32, 8>>, Flow::all_lanes},
-    {"mma", MMA(".m16n8k4") ".f32 .tf32 .tf32 .f32", "f32*4= b32*2 b32*1 f32*4", "9.7.14.5.6",
+    {"mma", MMA(".m16n8k4") ".f32 .tf32 .tf32 .f32", "f32*4= b32*2 b32*1 f32*4", "9.7.14",
      always<mma_float<Tf32, 4>>, Flow::all_lanes},
 };
 

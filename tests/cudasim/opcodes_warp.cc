@@ -1,7 +1,7 @@
-/* Exchange between the lanes of a warp: shfl (PTX ISA 9.7.9.6), vote, match, redux, activemask, bar.warp (9.7.13). The
- * execution has made sure that the member lanes are there (Flow::members). */
-#include "opcodes.h"
+/* Exchange between the lanes of a warp: shfl (PTX ISA 9.7.9), vote, match, redux, activemask,
+ * bar.warp (9.7.13). Execution has made sure that the member lanes are there (Flow::members). */
 #include "execute.h"
+#include "opcodes.h"
 
 namespace cudasim {
 
@@ -9,10 +9,12 @@ namespace {
 
 enum Shuffle { up, down, butterfly, indexed };
 
-/* Which lane a lane reads from, by the manual's own definition; `valid` says whether that one is in its segment. */
+/* Which lane a lane reads from, by the manual's own definition; `valid` says whether that one is in
+ * its segment. */
 template <Shuffle mode>
 int source_lane(int lane, uint32_t b, uint32_t c, bool &valid) {
-  int amount = static_cast<int>(b & 31), segment = static_cast<int>(c >> 8 & 31), clamp = static_cast<int>(c & 31);
+  int amount = static_cast<int>(b & 31), segment = static_cast<int>(c >> 8 & 31),
+      clamp = static_cast<int>(c & 31);
   int highest = (lane & segment) | (clamp & ~segment), lowest = lane & segment, source;
   switch (mode) {
     case up:
@@ -57,10 +59,14 @@ void shuffle(Warp &warp, const Instruction &i, uint32_t mask) {
 }
 
 Operation choose_shuffle(Instruction &i) {
-  return i.has(".up") ? shuffle<up> : i.has(".down") ? shuffle<down> : i.has(".bfly") ? shuffle<butterfly> : shuffle<indexed>;
+  return i.has(".up")     ? shuffle<up>
+         : i.has(".down") ? shuffle<down>
+         : i.has(".bfly") ? shuffle<butterfly>
+                          : shuffle<indexed>;
 }
 
-/* Calls combine(members) for each set of lanes that act together: usually one, but lanes may name different ones. */
+/* Calls combine(members) for each set of lanes that act together: usually one, but lanes may name
+ * different ones. */
 template <class Combine>
 void by_members(Warp &warp, const Instruction &i, uint32_t mask, Combine combine) {
   auto members = warp.lanes<uint32_t>(i.operands.back());
@@ -89,7 +95,10 @@ void take_vote(Warp &warp, const Instruction &i, uint32_t mask) {
 }
 
 Operation choose_vote(Instruction &i) {
-  return i.has(".ballot") ? take_vote<ballot> : i.has(".all") ? take_vote<all> : i.has(".any") ? take_vote<any> : take_vote<uniform>;
+  return i.has(".ballot") ? take_vote<ballot>
+         : i.has(".all")  ? take_vote<all>
+         : i.has(".any")  ? take_vote<any>
+                          : take_vote<uniform>;
 }
 
 /* match.any: which lanes have the same value; match.all: all lanes, if they all have. */
@@ -104,7 +113,8 @@ void match(Warp &warp, const Instruction &i, uint32_t mask) {
       uint32_t same = 0;
       each_lane(lanes, [&](int other) { same |= uint32_t{a.get(other) == a.get(lane)} << other; });
       d.set(lane, want_all && same != lanes ? 0 : same);
-      if (to.parts.size() > 1) warp.set_predicate(to.parts[1], 1u << lane, same == lanes ? kAllLanes : 0);
+      if (to.parts.size() > 1)
+        warp.set_predicate(to.parts[1], 1u << lane, same == lanes ? kAllLanes : 0);
     });
   });
 }
@@ -116,12 +126,18 @@ Operation choose_match(Instruction &i) {
 template <class T>
 T reduce(const Instruction &i, T a, T b) {
   switch (i.choice) {
-    case 0: return static_cast<T>(uint32_t(a) + uint32_t(b));
-    case 1: return a < b ? a : b;
-    case 2: return a > b ? a : b;
-    case 3: return a & b;
-    case 4: return a | b;
-    default: return a ^ b;
+    case 0:
+      return static_cast<T>(uint32_t(a) + uint32_t(b));
+    case 1:
+      return a < b ? a : b;
+    case 2:
+      return a > b ? a : b;
+    case 3:
+      return a & b;
+    case 4:
+      return a | b;
+    default:
+      return a ^ b;
   }
 }
 
@@ -147,7 +163,8 @@ void active_mask(Warp &warp, const Instruction &i, uint32_t mask) {
   each_lane(mask, [&](int lane) { d.set(lane, mask); });
 }
 
-void nothing(Warp &, const Instruction &, uint32_t) {}
+void nothing(Warp &, const Instruction &, uint32_t) {
+}
 
 template <Operation operation>
 Operation always(Instruction &) {
@@ -155,15 +172,18 @@ Operation always(Instruction &) {
 }
 
 const Opcode kRows[] = {
-    {"shfl", ".sync .up|.down|.bfly|.idx .b32", "b32|p= b32 b32 b32 members", "9.7.9.6", choose_shuffle, Flow::members},
-    {"vote", ".sync .all|.any|.uni .pred", "p= p members", "9.7.13.8", choose_vote, Flow::members},
-    {"vote", ".sync .ballot .b32", "T= p members", "9.7.13.8", choose_vote, Flow::members},
-    {"match", ".any .sync .b32|.b64", "b32|p= T members", "9.7.13.9", choose_match, Flow::members},
-    {"match", ".all .sync .b32|.b64", "b32|p= T members", "9.7.13.9", choose_match, Flow::members},
-    {"activemask", ".b32", "T=", "9.7.13.10", always<active_mask>},
-    {"redux", ".sync .add|.min|.max .u32|.s32", "T= T members", "9.7.13.11", choose_reduction, Flow::members},
-    {"redux", ".sync .and|.or|.xor .b32", "T= T members", "9.7.13.11", choose_reduction, Flow::members},
-    {"bar", ".warp .sync", "members", "9.7.13.2", always<nothing>, Flow::members},
+    {"shfl", ".sync .up|.down|.bfly|.idx .b32", "b32|p= b32 b32 b32 members", "9.7.9",
+     choose_shuffle, Flow::members},
+    {"vote", ".sync .all|.any|.uni .pred", "p= p members", "9.7.13", choose_vote, Flow::members},
+    {"vote", ".sync .ballot .b32", "T= p members", "9.7.13", choose_vote, Flow::members},
+    {"match", ".any .sync .b32|.b64", "b32|p= T members", "9.7.13", choose_match, Flow::members},
+    {"match", ".all .sync .b32|.b64", "b32|p= T members", "9.7.13", choose_match, Flow::members},
+    {"activemask", ".b32", "T=", "9.7.13", always<active_mask>},
+    {"redux", ".sync .add|.min|.max .u32|.s32", "T= T members", "9.7.13", choose_reduction,
+     Flow::members},
+    {"redux", ".sync .and|.or|.xor .b32", "T= T members", "9.7.13", choose_reduction,
+     Flow::members},
+    {"bar", ".warp .sync", "members", "9.7.13", always<nothing>, Flow::members},
 };
 
 }  // namespace

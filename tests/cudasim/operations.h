@@ -16,14 +16,15 @@ void unary(Warp &warp, const Instruction &i, uint32_t mask) {
 
 template <class T, class F>
 void binary(Warp &warp, const Instruction &i, uint32_t mask) {
-  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]), b = warp.lanes<T>(i.operands[2]);
+  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]),
+       b = warp.lanes<T>(i.operands[2]);
   lanewise(mask, [=](int lane) { d.set(lane, F()(a.get(lane), b.get(lane))); });
 }
 
 template <class T, class F>
 void ternary(Warp &warp, const Instruction &i, uint32_t mask) {
-  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]), b = warp.lanes<T>(i.operands[2]),
-       c = warp.lanes<T>(i.operands[3]);
+  auto d = warp.lanes<T>(i.operands[0]), a = warp.lanes<T>(i.operands[1]),
+       b = warp.lanes<T>(i.operands[2]), c = warp.lanes<T>(i.operands[3]);
   lanewise(mask, [=](int lane) { d.set(lane, F()(a.get(lane), b.get(lane), c.get(lane))); });
 }
 
@@ -41,7 +42,8 @@ Operation integer_ternary(Instruction &i) {
   return for_integer(i.type, [](auto zero) -> Operation { return ternary<decltype(zero), F>; });
 }
 
-/* Integer arithmetic wraps around; in C++ only that of unsigned types does, and only from 32 bits up. */
+/* Integer arithmetic wraps around; in C++ only that of unsigned types does, and only from 32 bits
+ * up. */
 template <class T>
 using Wrapping = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
 

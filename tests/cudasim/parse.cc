@@ -2,7 +2,8 @@
 
 namespace cudasim {
 
-std::unique_ptr<Kernel> parse_kernel(const std::string &name, const ModuleText &module, ModuleMemory &memory) {
+std::unique_ptr<Kernel> parse_kernel(const std::string &name, const ModuleText &module,
+                                     ModuleMemory &memory) {
   auto kernel = std::make_unique<Kernel>();
   kernel->name = name;
   kernel->module_memory = &memory;
@@ -15,13 +16,21 @@ std::unique_ptr<Kernel> parse_kernel(const std::string &name, const ModuleText &
   return kernel;
 }
 
-KernelParser::KernelParser(Kernel &kernel, const KernelText &text, const ModuleText &module, ModuleMemory &memory)
-    : kernel_(kernel), module_(module), memory_(memory), lexer_(text.text, text.line) {}
+KernelParser::KernelParser(Kernel &kernel, const KernelText &text, const ModuleText &module,
+                           ModuleMemory &memory)
+    : kernel_(kernel), module_(module), memory_(memory), lexer_(text.text, text.line) {
+}
 
 void KernelParser::parse() {
   names_.open();
   header();
   body();
+  Instruction end; /* falling off the end returns */
+  find_opcode("ret", end);
+  end.text = "}";
+  end.line = lexer_.peek().line;
+  kernel_.code.push_back(std::move(end));
+  names_.close(kernel_);
 }
 
 static size_t round_up(size_t n, size_t multiple) {
@@ -52,7 +61,8 @@ void KernelParser::header() {
       int64_t threads = lexer_.integer("a number");
       while (lexer_.accept(",")) threads *= lexer_.integer("a number");
       kernel_.max_threads = static_cast<unsigned>(threads);
-    } else if (directive.is(".minnctapersm") || directive.is(".maxnctapersm") || directive.is(".maxnreg")) {
+    } else if (directive.is(".minnctapersm") || directive.is(".maxnctapersm") ||
+               directive.is(".maxnreg")) {
       lexer_.integer("a number"); /* about scheduling, which nothing here depends on */
     } else if (directive.is(".pragma")) {
       while (!lexer_.accept(";")) lexer_.next();
@@ -68,14 +78,7 @@ void KernelParser::body() {
     if (lexer_.accept("{")) {
       if (depth++ > 0) names_.open();
     } else if (lexer_.accept("}")) {
-      if (--depth == 0) { /* falling off the end returns */
-        Instruction end;
-        find_opcode("ret", end);
-        end.text = "}";
-        end.line = lexer_.peek().line;
-        kernel_.code.push_back(std::move(end));
-      }
-      names_.close(kernel_);
+      if (--depth > 0) names_.close(kernel_);
     } else {
       statement();
     }
@@ -90,6 +93,8 @@ void KernelParser::statement() {
     variable(Space::shared);
   } else if (token.is(".local")) {
     variable(Space::local);
+  } else if (token.is(".param")) {
+    call_parameter();
   } else if (token.is(".loc")) {
     source_line();
   } else if (token.is(".pragma")) {
@@ -161,7 +166,8 @@ void KernelParser::branch_targets() {
   do {
     Token target = lexer_.peek();
     lexer_.word("a label");
-    names_.use_label_in_table(target.text, table, static_cast<int>(kernel_.branch_tables[table].size()), target.line);
+    names_.use_label_in_table(target.text, table,
+                              static_cast<int>(kernel_.branch_tables[table].size()), target.line);
     kernel_.branch_tables[table].push_back(-1);
   } while (lexer_.accept(","));
   lexer_.expect(";");
@@ -182,6 +188,10 @@ void KernelParser::instruction() {
     instruction.guard_number = guard.number;
   }
   Token opcode = lexer_.peek();
+  if (opcode.is("call") || opcode.is("call.uni")) {
+    if (instruction.guard_offset >= 0) lexer_.fail("a call under a predicate is not modelled");
+    return call();
+  }
   lexer_.word("an instruction");
   if (instruction.guard_offset < 0 && lexer_.accept(":")) {
     if (lexer_.accept(".branchtargets")) {
@@ -192,12 +202,19 @@ void KernelParser::instruction() {
     }
     return;
   }
+  if (opcode.text[0] == '.')
+    throw Fault(
+        format("PTX line %d: unknown directive %s", opcode.line, std::string(opcode.text).c_str()));
+  bool returns = calls_ > 0 && (opcode.is("ret") || opcode.is("ret.uni"));
   try {
-    find_opcode(opcode.text, instruction);
+    find_opcode(returns ? "bra" : opcode.text, instruction);
   } catch (const std::string &what) {
     throw Fault(format("PTX line %d: %s", opcode.line, what.c_str()));
   }
-  operands(instruction);
+  if (returns)
+    instruction.operands.push_back(use_label(kEndOfFunction, 0, opcode.line));
+  else
+    operands(instruction);
   bool may_be_shared = instruction.space == Space::shared || instruction.space == Space::generic;
   if (instruction.access_bytes && may_be_shared)
     kernel_.shared_cell = std::min<unsigned>(kernel_.shared_cell, instruction.access_bytes);

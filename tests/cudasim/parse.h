@@ -11,9 +11,13 @@
 
 namespace cudasim {
 
+/* The label that ret becomes a branch to, inside a function; no name in PTX. */
+constexpr const char *kEndOfFunction = "<end of function>";
+
 class KernelParser {
  public:
-  KernelParser(Kernel &kernel, const KernelText &text, const ModuleText &module, ModuleMemory &memory);
+  KernelParser(Kernel &kernel, const KernelText &text, const ModuleText &module,
+               ModuleMemory &memory);
   void parse();
 
  private:
@@ -28,6 +32,14 @@ class KernelParser {
   void instruction();
   void note_registers(Instruction &instruction, const Operand &operand, bool written);
 
+  /* parse_call.cc: a call is replaced by the function's body. */
+  void call();
+  void call_parameter();
+  void function(std::string_view name, const std::vector<Operand> &results,
+                const std::vector<Operand> &arguments);
+  std::vector<Operand> actual_parameters();
+  void formal_parameters(const std::vector<Operand> &actual);
+
   /* parse_operand.cc: an operand according to its word in the table of instructions. */
   void operands(Instruction &instruction);
   Operand operand(Instruction &instruction, std::string_view word);
@@ -39,6 +51,7 @@ class KernelParser {
   Operand address();
   Operand immediate();
   Operand label(const Instruction &instruction);
+  Operand use_label(std::string_view name, int instruction_operand, int line);
 
   Operand number(Type type, unsigned width);
   bool symbol(std::string_view name, uint64_t &address);
@@ -53,9 +66,11 @@ class KernelParser {
   Lexer lexer_;
   Names names_;
   int location_ = -1;
+  int calls_ = 0;                                               /* that the text is inside of */
   std::map<std::pair<uint64_t, unsigned>, uint32_t> constants_; /* value and width to offset */
   std::map<unsigned, Operand> sinks_;
-  std::map<std::string_view, uint64_t> module_shared_; /* variables of the module that this kernel has named */
+  std::map<std::string_view, uint64_t>
+      module_shared_; /* variables of the module that this kernel has named */
 };
 
 }  // namespace cudasim

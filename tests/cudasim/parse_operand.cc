@@ -53,11 +53,17 @@ Operand KernelParser::operand(Instruction &instruction, std::string_view word) {
   bool may_be_wider = word.back() == '~' || star == word.size() - 1;
   std::string_view name = word.substr(0, star);
   if (name.back() == '~') name.remove_suffix(1);
-  Type type = name == "T" ? instruction.type : name == "S" || name == "W" ? instruction.source_type : type_named(name);
-  if (type == Type::none) lexer_.fail("the table of instructions has a bad operand " + std::string(word) + ", here");
+  Type type = name == "T"                  ? instruction.type
+              : name == "S" || name == "W" ? instruction.source_type
+                                           : type_named(name);
+  if (type == Type::none)
+    lexer_.fail("the table of instructions has a bad operand " + std::string(word) + ", here");
   unsigned width = name == "W" ? 2 * bytes_of(type) : register_bytes(type);
   if (star == std::string_view::npos) return value(type, width, may_be_wider);
-  unsigned count = star + 1 < word.size() ? word[star + 1] - '0' : instruction.has(".v4") ? 4 : instruction.has(".v2") ? 2 : 1;
+  unsigned count = star + 1 < word.size()   ? word[star + 1] - '0'
+                   : instruction.has(".v4") ? 4
+                   : instruction.has(".v2") ? 2
+                                            : 1;
   return list_of(type, width, may_be_wider, count);
 }
 
@@ -78,11 +84,13 @@ Operand KernelParser::value(Type type, unsigned width, bool may_be_wider) {
   }
   if (operand.kind == Operand::value) {
     if (operand.width == width || (may_be_wider && operand.width > width)) return operand;
-    lexer_.fail(format("operand %.*s has %u bytes, not %u; before", static_cast<int>(token.text.size()), token.text.data(),
-                       operand.width, width));
+    lexer_.fail(format("operand %.*s has %u bytes, not %u; before",
+                       static_cast<int>(token.text.size()), token.text.data(), operand.width,
+                       width));
   }
   uint64_t at = static_cast<uint64_t>(operand.immediate);
-  if (operand.kind == Operand::address || (operand.kind == Operand::absent && symbol(token.text, at))) {
+  if (operand.kind == Operand::address ||
+      (operand.kind == Operand::absent && symbol(token.text, at))) {
     if (lexer_.accept("+")) at += lexer_.integer("an offset");
     return constant(at, width);
   }
@@ -107,7 +115,8 @@ Operand KernelParser::list_of(Type type, unsigned width, bool may_be_wider, unsi
 
 /* "{%rs1, %rs2}" where %r1 could be */
 Operand KernelParser::pack(unsigned width) {
-  if (!lexer_.peek().is("{")) return value(width == 8 ? Type::b64 : width == 4 ? Type::b32 : Type::b16, width, false);
+  if (!lexer_.peek().is("{"))
+    return value(width == 8 ? Type::b64 : width == 4 ? Type::b32 : Type::b16, width, false);
   lexer_.next();
   Operand list;
   list.kind = Operand::list;
@@ -115,7 +124,8 @@ Operand KernelParser::pack(unsigned width) {
   /* How wide the parts are follows from their number. */
   Lexer ahead = lexer_;
   unsigned count = 1;
-  for (; !ahead.peek().is("}") && ahead.peek().kind != Token::end; ahead.next()) count += ahead.peek().is(",");
+  for (; !ahead.peek().is("}") && ahead.peek().kind != Token::end; ahead.next())
+    count += ahead.peek().is(",");
   if ((count != 2 && count != 4) || width / count < 2) lexer_.fail("cannot pack so many values");
   do {
     list.parts.push_back(value(width / count == 4 ? Type::b32 : Type::b16, width / count, false));
@@ -133,7 +143,8 @@ Operand KernelParser::predicate() {
   if (token.text == "_") return sink(0);
   Operand operand;
   if (const Operand *known = names_.find(token.text)) operand = *known;
-  if (operand.kind != Operand::predicate) lexer_.fail("'" + std::string(token.text) + "' is no predicate, before");
+  if (operand.kind != Operand::predicate)
+    lexer_.fail("'" + std::string(token.text) + "' is no predicate, before");
   operand.negated = negated;
   return operand;
 }
@@ -155,7 +166,8 @@ Operand KernelParser::address() {
   Operand operand;
   uint64_t at = 0;
   const Operand *known = names_.find(base.text);
-  if (known && (known->kind == Operand::address || (known->kind == Operand::value && known->width >= 4))) {
+  if (known &&
+      (known->kind == Operand::address || (known->kind == Operand::value && known->width >= 4))) {
     operand = *known;
   } else if (known || !(parse_integer(base.text, at) || symbol(base.text, at))) {
     lexer_.fail("'" + std::string(base.text) + "' is no address, before");
@@ -179,11 +191,15 @@ Operand KernelParser::immediate() {
 
 Operand KernelParser::label(const Instruction &instruction) {
   Token token = lexer_.peek();
+  lexer_.word("a label");
+  return use_label(token.text, static_cast<int>(instruction.operands.size()), token.line);
+}
+
+/* For the instruction that comes next; its target is filled in when the label's scope ends. */
+Operand KernelParser::use_label(std::string_view name, int instruction_operand, int line) {
+  names_.use_label(name, static_cast<int>(kernel_.code.size()), instruction_operand, line);
   Operand operand;
   operand.kind = Operand::label;
-  lexer_.word("a label");
-  names_.use_label(token.text, static_cast<int>(kernel_.code.size()), static_cast<int>(instruction.operands.size()),
-                   token.line);
   return operand;
 }
 
@@ -198,7 +214,8 @@ Operand KernelParser::number(Type type, unsigned width) {
   bool of_double = text.size() > 2 && text[0] == '0' && (text[1] == 'd' || text[1] == 'D');
   if (of_float || of_double) {
     if (!parse_integer("0x" + text.substr(2), bits)) lexer_.fail("bad number " + text + ", before");
-    if (of_float != (width == 4) || negative) lexer_.fail("number " + text + " does not fit its type, before");
+    if (of_float != (width == 4) || negative)
+      lexer_.fail("number " + text + " does not fit its type, before");
     return constant(bits, width);
   }
   if (type == Type::f32 || type == Type::f64) {
@@ -227,7 +244,8 @@ bool KernelParser::symbol(std::string_view name, uint64_t &address) {
     if (placed == module_shared_.end()) {
       uint64_t offset = kDynamicShared;
       if (!variable.unsized) {
-        offset = (kernel_.static_shared + variable.alignment - 1) / variable.alignment * variable.alignment;
+        offset = (kernel_.static_shared + variable.alignment - 1) / variable.alignment *
+                 variable.alignment;
         kernel_.static_shared = offset + variable.bytes();
       }
       placed = module_shared_.emplace(name, offset).first;
@@ -291,7 +309,8 @@ Operand KernelParser::special(std::string_view name) {
   return Operand();
 }
 
-Operand KernelParser::new_register(unsigned width, uint32_t count, std::string_view name, bool range) {
+Operand KernelParser::new_register(unsigned width, uint32_t count, std::string_view name,
+                                   bool range) {
   Operand operand;
   operand.kind = width ? Operand::value : Operand::predicate;
   operand.width = static_cast<uint8_t>(width);
@@ -312,7 +331,10 @@ Operand KernelParser::constant(uint64_t value, unsigned width) {
   operand.immediate = static_cast<int64_t>(value);
   auto known = constants_.find({value, width});
   if (known == constants_.end()) {
-    known = constants_.emplace(std::make_pair(value, width), static_cast<uint32_t>(kernel_.constants.size())).first;
+    known =
+        constants_
+            .emplace(std::make_pair(value, width), static_cast<uint32_t>(kernel_.constants.size()))
+            .first;
     size_t bytes = width ? width * kLanes : 64;
     kernel_.constants.resize(kernel_.constants.size() + bytes);
     uint8_t *at = &kernel_.constants[known->second];
@@ -326,7 +348,8 @@ Operand KernelParser::constant(uint64_t value, unsigned width) {
 /* "_": written, never read. */
 Operand KernelParser::sink(unsigned width) {
   auto known = sinks_.find(width);
-  if (known == sinks_.end()) known = sinks_.emplace(width, new_register(width, 1, "_", false)).first;
+  if (known == sinks_.end())
+    known = sinks_.emplace(width, new_register(width, 1, "_", false)).first;
   return known->second;
 }
 

@@ -1,16 +1,17 @@
 /* Shared memory of one block, with the memory of who touched what, to find
  *
  *   - accesses out of bounds, misaligned, or reading what nobody wrote since the block began;
- *   - races: two threads touch the same byte, one of them writes, and nothing orders the two. What orders:
- *     a barrier of the block; within a warp also every instruction that synchronises lanes. Two lanes of one
- *     instruction race if they write different values. Two strong accesses (atomics, volatile, relaxed,
- *     acquire, release) do not race with each other;
- *   - use of what cp.async is still copying.
+ *   - use of what cp.async is still copying;
+ *   - races: two threads touch the same byte, one of them writes, and nothing orders the two.
  *
- * Time is a stamp that rises with every warp-wide access and every synchronisation. Each warp keeps, for every
- * warp, up to which stamp it knows that one's accesses to be over (a vector clock). A cell remembers its
- * last writer and two readers of different warps. Cells are as large as the kernel's smallest access
- * to shared memory, so that nothing is lost by that. */
+ * What orders is a barrier of the block; within a warp also every instruction that synchronises
+ * lanes. Two lanes of one instruction race if they write different values. Two strong accesses
+ * (atomics, volatile, relaxed, acquire, release) do not race with each other.
+ *
+ * Time is a stamp that rises with every warp-wide access and every synchronisation. Each warp
+ * keeps, for every warp, up to which stamp it knows that one's accesses to be over (a vector
+ * clock). A cell remembers its last writer and two readers of different warps. Cells are as large
+ * as the kernel's smallest access to shared memory, so that nothing is lost by that. */
 #ifndef CUDASIM_SHARED_MEMORY_H
 #define CUDASIM_SHARED_MEMORY_H
 
@@ -71,15 +72,19 @@ class SharedMemory {
     uint32_t stamp, lanes;
   };
   struct Clock {
-    uint32_t whole_warp = 0;          /* when all of its lanes met last */
-    std::vector<uint32_t> known;      /* of each warp: accesses before this stamp are over */
-    std::vector<Meeting> some_lanes;  /* met since whole_warp */
+    std::vector<uint32_t>
+        known; /* of each warp: accesses before this stamp are over; of its own: when all met */
+    std::vector<Meeting> some_lanes; /* met since all did */
   };
 
   size_t place(uint64_t offset, unsigned n, const char *verb) const;
+  template <class Visit>
+  void each_cell(size_t at, unsigned n, Visit visit);
   bool ordered(unsigned earlier_warp, uint32_t earlier_lanes, uint32_t stamp, Thread now) const;
+  bool news_reached(unsigned earlier_lane, uint32_t stamp, Thread now) const;
   void check_copying(const Cell &cell, Thread thread, uint64_t offset, const char *verb) const;
-  void check_writer(const Cell &cell, Thread thread, uint64_t offset, bool strong, const char *verb) const;
+  void check_writer(const Cell &cell, Thread thread, uint64_t offset, bool strong,
+                    const char *verb) const;
   void check_readers(const Cell &cell, Thread thread, uint64_t offset, bool strong) const;
   void note_reader(Cell &cell, Thread thread, bool strong);
   void note_writer(Cell &cell, Thread thread, bool strong);

@@ -101,6 +101,7 @@ static void sizes_refused(void) {
   INVALID(g.c = NULL);
   INVALID(g.a = (const char *)g.a + 2);
   REFUSED(CUBLAS_STATUS_NOT_INITIALIZED, g.handle = NULL);
+  OK(cudaDeviceSynchronize()); /* those that were fine */
   OK((int)cublasDestroy(right.handle));
   REFUSED(CUBLAS_STATUS_NOT_INITIALIZED, (void)g);
   EQUAL((int)cublasDestroy(right.handle), CUBLAS_STATUS_NOT_INITIALIZED);

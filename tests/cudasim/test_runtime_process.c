@@ -111,6 +111,10 @@ static void last_error(void) {
   EQUAL(cudaGetLastError(), cudaSuccess);
 }
 
+static void set_to_one(void *number) {
+  *(float *)number = 1;
+}
+
 static void broken_device(void) {
   cudaStream_t s = new_stream();
   cudaEvent_t e = new_event();
@@ -120,8 +124,10 @@ static void broken_device(void) {
   void *p = NULL;
   OK(cudaMemcpyAsync(pinned, a, bytes, cudaMemcpyDeviceToHost, s));
   OK(cudaMemsetAsync(a, 0, bytes, s));
+  OK(cudaLaunchHostFunc(s, set_to_one, pinned));
   OK(cudaPeekAtLastError()); /* nothing has run yet */
   EQUAL(cudaStreamSynchronize(s), cudaErrorLaunchFailure);
+  EQUAL(pinned[0], 0); /* nothing ran after the fault */
   EQUAL(cudaMalloc(&p, 4), cudaErrorLaunchFailure);
   EQUAL(cudaMemsetAsync(a, 0, 4, s), cudaErrorLaunchFailure);
   EQUAL(cudaEventQuery(e), cudaErrorLaunchFailure);
