@@ -145,7 +145,7 @@ $(BUILD)/example-%: $(BUILD)/examples/%.o $(LIB_A)
 # ---- the demonstration: the article's example on real files, checked against the oracle
 .PHONY: demo
 demo: all $(BUILD)/make-inputs $(BUILD)/check-result
-	@tools/demo.sh $(BUILD)
+	@tools/demo.sh $(BUILD) --repeat 15
 
 # ---- tests
 CHECK_LIBS = $(shell pkg-config --libs check 2>/dev/null || echo -lcheck)
@@ -154,7 +154,7 @@ $(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
 
 .PHONY: test unit-test program-test
-test: all unit-test $(if $(filter 0,$(CUDA)),,test-cuda) program-test
+test: all unit-test $(if $(filter 0,$(CUDA)),,test-cudasim test-cuda test-cuda-only) program-test
 
 # What a run prints is kept: as many tests run on CUDA as on the CPU.
 logged = $(1) >$(2) 2>&1 || { cat $(2); exit 1; }; cat $(2)
@@ -171,13 +171,16 @@ program-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-
 
 # ---- CUDA without a GPU: every suite, and those of CUDA alone (tests/cuda), on the simulator (tests/cudasim). The
 # small cache makes the planner cut scores into several chunks.
-ON_SIMULATOR = LD_LIBRARY_PATH=$(BUILD)/cudasim XATTN_CUDA_PLUGIN=$(abspath $(SIM_PLUGIN)) CUDASIM_LEAKS=1
-.PHONY: test-cuda
-test-cuda: unit-test test-cudasim-runtime test-cudasim-interpreter $(SIM_PLUGIN)
+ON_SIMULATOR = LD_LIBRARY_PATH=$(SIM_BUILD) XATTN_CUDA_PLUGIN=$(abspath $(SIM_PLUGIN)) CUDASIM_LEAKS=1
+.PHONY: test-cudasim test-cuda
+test-cudasim: test-cudasim-runtime test-cudasim-interpreter
+test-cuda: unit-test $(SIM_LIBS) $(SIM_PLUGIN) $(PROGRAM) \
+    $(BUILD)/make-inputs $(BUILD)/check-result
 	@echo "the same suites with device=cuda, on the simulator"
 	@$(call logged,$(ON_SIMULATOR) XATTN_TEST_DEVICE=cuda CUDASIM_L2_BYTES=8388608 $(BUILD)/tests/run,$(BUILD)/tests/cuda.log)
 	@test "$$(grep -o 'Checks: [0-9]*' $(BUILD)/tests/cpu.log)" = "$$(grep -o 'Checks: [0-9]*' $(BUILD)/tests/cuda.log)" || \
 	  { echo "fewer tests ran on CUDA than on the CPU"; exit 1; }
+	$(ON_SIMULATOR) tools/demo.sh $(BUILD) --device cuda
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/apps/*.d $(BUILD)/tests/*.d $(BUILD)/examples/*.d)
 include tests/cuda/rules.mk

@@ -41,7 +41,7 @@
  *      matching _destroy or _close, in any order. All of these take NULL.
  *   3. A handle belongs to one thread at a time. A layer never changes after its creation and
  *      serves any number of handles of its device at once; so does a context.
- *      Destroying a context needs it alone: no other handle may have unfinished work on it.
+ *      Destroying either needs it alone: no other handle may have unfinished work on it.
  *      After a fork, the child may go on with the CPU handles it has, on one thread; CUDA handles
  *      answer it with XATTN_ERROR_UNAVAILABLE.
  *   4. A call that fails has written nothing the caller can see, has changed nothing, and leaves

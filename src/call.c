@@ -17,7 +17,9 @@ static xattn_status place_tensors(const xattn_call *call, xattn_prepared *p) {
   xattn_tensor out = *call->x;
   out.shape[out.rank - 1] = call->layer->info.out_dim;
   for (int32_t i = 0; i < out.rank; i++) out.strides[i] = 1; /* none is repeated */
-  return xattn_stage_plan(handle, &out, &p->workspace, &p->out);
+  xattn_place room;
+  p->out = (xattn_place){.offset = -1};
+  return xattn_stage_plan(handle, &out, &p->workspace, &room);
 }
 
 xattn_status xattn_call_prepare(const xattn_call *call, xattn_prepared *p) {

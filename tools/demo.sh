@@ -1,11 +1,13 @@
 #!/bin/sh
 # The article's example, as a user would run it: files in, file out; then the check of the result.
+# usage: demo.sh BUILD [OPTION...]   options of xattn run, such as --device
 set -eu
 build=$1
+shift
 mkdir -p "$build/demo"
 "$build/make-inputs" "$build/demo"
-set -- run --weights "$build/demo/weights.safetensors" --query "$build/demo/x.npy" \
-  --context "$build/demo/y.npy" --out "$build/demo/out.npy" --repeat 15
+set -- run "$@" --weights "$build/demo/weights.safetensors" --query "$build/demo/x.npy" \
+  --context "$build/demo/y.npy" --out "$build/demo/out.npy"
 echo "\$ xattn $*"
 "$build/xattn" "$@"
 "$build/check-result" "$build/demo"

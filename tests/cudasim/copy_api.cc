@@ -41,7 +41,7 @@ Place place_at(const void *address, size_t pitch, Rows rows) {
   const size_t bytes = extent(place, rows);
   if (!address) throw Error(cudaErrorInvalidValue, "null address");
   if (place.device && !place.device->memory.holding((uint64_t)address, bytes)) {
-    const Block *block = place.device->memory.near((uint64_t)address);
+    const MemoryBlock *block = place.device->memory.near((uint64_t)address);
     throw Error(cudaErrorInvalidValue,
                 format("%zu bytes at %p: ", bytes, address) +
                     (block ? "not all in " + to_text(*block) + ", or freed" : "no block there"));

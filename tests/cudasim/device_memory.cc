@@ -42,7 +42,7 @@ inline const uint8_t *first_zero(const uint8_t *bytes, size_t n) {
 
 }  // namespace
 
-std::string to_text(const Block &block) {
+std::string to_text(const MemoryBlock &block) {
   return format("block %zu (%zu bytes at 0x%llx, allocated by %s)", block.number, block.size,
                 (unsigned long long)block.address, to_text(block.origin).c_str());
 }
@@ -56,7 +56,8 @@ DeviceMemory::DeviceMemory(int device) : device_(device) {
   base_ = (uint64_t)map(capacity, PROT_NONE, file_);
   bytes_ = (uint8_t *)map(capacity, PROT_READ | PROT_WRITE, file_);
   written_ = (uint8_t *)map(capacity, PROT_READ | PROT_WRITE, -1);
-  blocks_by_page_ = (Block **)map(capacity / page * sizeof(Block *), PROT_READ | PROT_WRITE, -1);
+  blocks_by_page_ =
+      (MemoryBlock **)map(capacity / page * sizeof(MemoryBlock *), PROT_READ | PROT_WRITE, -1);
   watch_host_accesses(this);
 }
 
@@ -64,21 +65,21 @@ bool DeviceMemory::owns(uint64_t address) const {
   return address - base_ < capacity;
 }
 
-Block *DeviceMemory::near(uint64_t address) {
+MemoryBlock *DeviceMemory::near(uint64_t address) {
   return owns(address) ? blocks_by_page_[(address - base_) / page] : nullptr;
 }
 
-Block *DeviceMemory::holding(uint64_t address, size_t n) {
-  Block *block = near(address);
+MemoryBlock *DeviceMemory::holding(uint64_t address, size_t n) {
+  MemoryBlock *block = near(address);
   if (!block || address < block->address) return nullptr;
   if (block->released && !block->of_graph) return nullptr;
   const uint64_t offset = address - block->address;
   return offset <= block->size && n <= block->size - offset ? block : nullptr;
 }
 
-inline Block &DeviceMemory::live_block(uint64_t address, size_t n, const char *what) {
-  Block *block = near(address);
-  if (block && block->state == Block::live) {
+inline MemoryBlock &DeviceMemory::live_block(uint64_t address, size_t n, const char *what) {
+  MemoryBlock *block = near(address);
+  if (block && block->state == MemoryBlock::live) {
     const uint64_t offset =
         address - block->address; /* huge when the address is before the block */
     if (offset <= block->size && n <= block->size - offset) return *block;
@@ -87,7 +88,7 @@ inline Block &DeviceMemory::live_block(uint64_t address, size_t n, const char *w
 }
 
 const uint8_t *DeviceMemory::read(uint64_t address, size_t n) {
-  Block &block = live_block(address, n, "read");
+  MemoryBlock &block = live_block(address, n, "read");
   const uint64_t offset = address - base_;
   if (!block.written) {
     if (const uint8_t *hole = first_zero(written_ + offset, n))
@@ -101,7 +102,7 @@ const uint8_t *DeviceMemory::read(uint64_t address, size_t n) {
 }
 
 uint8_t *DeviceMemory::write(uint64_t address, size_t n) {
-  Block &block = live_block(address, n, "write");
+  MemoryBlock &block = live_block(address, n, "write");
   const uint64_t offset = address - base_;
   if (!block.written) {
     memset(written_ + offset, 1, n);
@@ -114,13 +115,13 @@ void DeviceMemory::complain(uint64_t address, size_t n, const char *what) {
   address_fault_ = true;
   const std::string access =
       format("%s of %zu bytes at 0x%llx: ", what, n, (unsigned long long)address);
-  const Block *block = near(address);
+  const MemoryBlock *block = near(address);
   if (!owns(address)) throw Fault(access + format("no memory of device %d", device_));
   if (!block) throw Fault(access + "no block was ever here");
   const std::string name = to_text(*block);
-  if (block->state == Block::planned)
+  if (block->state == MemoryBlock::planned)
     throw Fault(access + name + " was used before its allocation ran, in stream order");
-  if (block->state == Block::dead)
+  if (block->state == MemoryBlock::dead)
     throw Fault(access + name + " was used after it was freed, in stream order");
   if (address < block->address)
     throw Fault(access +
@@ -140,7 +141,7 @@ size_t DeviceMemory::limit() {
   return bytes;
 }
 
-Block &DeviceMemory::allocate(size_t size, Block::State state, Origin origin) {
+MemoryBlock &DeviceMemory::allocate(size_t size, MemoryBlock::State state, Origin origin) {
   if (size > limit() || bytes_in_use_ > limit() - size)
     throw Error(cudaErrorMemoryAllocation,
                 format("%zu bytes in use, %zu more wanted, CUDASIM_MEMORY is %zu", bytes_in_use_,
@@ -150,29 +151,29 @@ Block &DeviceMemory::allocate(size_t size, Block::State state, Origin origin) {
     throw Error(cudaErrorMemoryAllocation, "the simulator has no addresses left");
   const uint64_t address = base_ + next_page_ * page + first_byte;
   blocks_.push_back({address, size, state, false, false, false, blocks_.size() + 1, origin});
-  Block &block = blocks_.back();
+  MemoryBlock &block = blocks_.back();
   for (size_t i = 0; i < pages; i++) blocks_by_page_[next_page_ + i] = &block;
   next_page_ += pages;
   count(size);
   return block;
 }
 
-void DeviceMemory::begin(Block &block) {
-  block.state = Block::live;
+void DeviceMemory::begin(MemoryBlock &block) {
+  block.state = MemoryBlock::live;
   if (!block.of_graph) return;
   block.released = false;
   count(block.size);
 }
 
-void DeviceMemory::release(Block &block) {
+void DeviceMemory::release(MemoryBlock &block) {
   if (block.released) return;
   block.released = true;
   bytes_in_use_ -= block.size;
 }
 
-void DeviceMemory::end(Block &block) {
+void DeviceMemory::end(MemoryBlock &block) {
   release(block);
-  block.state = Block::dead;
+  block.state = MemoryBlock::dead;
   block.written = false;
   forget_bytes(block);
 }
@@ -183,13 +184,13 @@ void DeviceMemory::count(size_t bytes) {
 }
 
 void DeviceMemory::end_all() {
-  for (Block &block : blocks_)
-    if (block.state != Block::dead) end(block);
+  for (MemoryBlock &block : blocks_)
+    if (block.state != MemoryBlock::dead) end(block);
   address_fault_ = false;
 }
 
 /* Gives the pages back; their bytes are unwritten again. */
-void DeviceMemory::forget_bytes(const Block &block) {
+void DeviceMemory::forget_bytes(const MemoryBlock &block) {
   const size_t start = block.address - first_byte - base_;
   const size_t size = (first_byte + block.size + page - 1) / page * page;
   if (fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(start), off_t(size)))

@@ -14,7 +14,7 @@
 
 namespace cudasim {
 
-struct Block {
+struct MemoryBlock {
   enum State { planned, live, dead }; /* before its allocation ran; until its release ran; after */
   uint64_t address;
   size_t size;
@@ -34,21 +34,21 @@ class DeviceMemory : public Memory {
   uint8_t *write(uint64_t address, size_t n) override;
 
   /* A new block; throws Error when the device is full. */
-  Block &allocate(size_t size, Block::State state, Origin origin);
+  MemoryBlock &allocate(size_t size, MemoryBlock::State state, Origin origin);
   /* Its allocation runs: its bytes are there, unwritten. */
-  void begin(Block &block);
+  void begin(MemoryBlock &block);
   /* The program asks for the release: it no longer counts as in use. */
-  void release(Block &block);
+  void release(MemoryBlock &block);
   /* The release runs. */
-  void end(Block &block);
+  void end(MemoryBlock &block);
   /* The device is reset: all that and more. */
   void end_all();
 
   bool owns(uint64_t address) const;
   /* The block that the address lies in or shortly after, in whatever state; null without. */
-  Block *near(uint64_t address);
+  MemoryBlock *near(uint64_t address);
   /* The block that holds all n bytes and was not released, as far as the program has asked; null without. */
-  Block *holding(uint64_t address, size_t n);
+  MemoryBlock *holding(uint64_t address, size_t n);
 
   static size_t limit(); /* CUDASIM_MEMORY */
   size_t bytes_in_use() const {
@@ -57,7 +57,7 @@ class DeviceMemory : public Memory {
   size_t bytes_at_most() const {
     return bytes_at_most_;
   }
-  const std::deque<Block> &blocks() const {
+  const std::deque<MemoryBlock> &blocks() const {
     return blocks_;
   }
   /* Whether a fault was one of addresses, which CUDA tells from others. */
@@ -66,25 +66,25 @@ class DeviceMemory : public Memory {
   }
 
  private:
-  Block &live_block(uint64_t address, size_t n, const char *what);
+  MemoryBlock &live_block(uint64_t address, size_t n, const char *what);
   [[noreturn]] void complain(uint64_t address, size_t n, const char *what);
   void count(size_t bytes);
-  void forget_bytes(const Block &block);
+  void forget_bytes(const MemoryBlock &block);
 
   int device_;
   uint64_t base_;    /* of the addresses that the program sees */
   uint8_t *bytes_;   /* the memory behind base_ */
   uint8_t *written_; /* 1 for each byte that was written */
-  Block **blocks_by_page_;
+  MemoryBlock **blocks_by_page_;
   size_t next_page_ = 1; /* pages are never used again */
-  std::deque<Block> blocks_;
+  std::deque<MemoryBlock> blocks_;
   size_t bytes_in_use_ = 0, bytes_at_most_ = 0;
   int file_;
   bool address_fault_ = false;
 };
 
 /* "block 3 (4096 bytes at 0x7f..., allocated by cudaMalloc from ...)" */
-std::string to_text(const Block &block);
+std::string to_text(const MemoryBlock &block);
 
 }  // namespace cudasim
 

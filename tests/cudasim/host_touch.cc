@@ -36,7 +36,7 @@ void on_bad_access(int signal, siginfo_t *info, void *context) {
   DeviceMemory *memory = owner_of(info->si_addr);
   if (!memory) return pass_on(signal, info, context);
   std::string text = format("cudasim: host code touched device memory at %p", info->si_addr);
-  if (const Block *block = memory->near((uint64_t)info->si_addr))
+  if (const MemoryBlock *block = memory->near((uint64_t)info->si_addr))
     text +=
         format(", block of %zu bytes allocated by %s", block->size, to_text(block->origin).c_str());
   text += "\n";

@@ -1,24 +1,26 @@
 #include "lex.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace cudasim {
 
 namespace {
 
-struct WordCharacters {
-  bool is[256] = {};
-  WordCharacters() {
+/* Sets of characters, as tables: a module has millions of them to look at. */
+struct Characters {
+  bool in_word[256] = {};
+  bool in_block[256] = {}; /* those that matter to whoever only looks for a block's end */
+  constexpr Characters() {
     for (int c = 0; c < 256; c++)
-      is[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '_' || c == '$' || c == '%' || c == '.';
+      in_word[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                   c == '_' || c == '$' || c == '%' || c == '.';
+    for (int c : {'{', '}', '/', '"', '\n'}) in_block[c] = true;
   }
 };
+constexpr Characters kCharacters;
 
 bool in_word(char c) {
-  static const WordCharacters characters;
-  return characters.is[static_cast<unsigned char>(c)];
+  return kCharacters.in_word[static_cast<unsigned char>(c)];
 }
 
 }  // namespace
@@ -105,23 +107,25 @@ std::string_view Lexer::rest_of_line() {
 }
 
 void Lexer::skip_block() {
-  const char *start = at_;
   int depth = 1; /* at_ is behind the "{" that peek() shows */
   for (; at_ < end_ && depth > 0; at_++) {
-    if (*at_ == '{') {
+    if (!kCharacters.in_block[static_cast<unsigned char>(*at_)]) continue;
+    const char *rest = at_ + 1;
+    if (*at_ == '\n') {
+      line_++;
+    } else if (*at_ == '{') {
       depth++;
     } else if (*at_ == '}') {
       depth--;
-    } else if (*at_ == '/' && at_ + 1 < end_ && at_[1] == '/') {
-      const void *newline = memchr(at_, '\n', end_ - at_);
-      at_ = newline ? static_cast<const char *>(newline) : end_ - 1;
     } else if (*at_ == '"') {
-      const void *quote = memchr(at_ + 1, '"', end_ - at_ - 1);
+      const void *quote = memchr(rest, '"', end_ - rest);
       if (quote) at_ = static_cast<const char *>(quote);
+    } else if (rest < end_ && *rest == '/') {
+      const void *newline = memchr(rest, '\n', end_ - rest);
+      at_ = newline ? static_cast<const char *>(newline) - 1 : end_ - 1;
     }
   }
   if (depth > 0) fail("'{' without its '}'");
-  line_ += static_cast<int>(std::count(start, at_, '\n'));
   read();
 }
 

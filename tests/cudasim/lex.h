@@ -48,6 +48,10 @@ class Lexer {
   std::string_view rest_of_line();
   void skip_block(); /* peek() is "{": to behind its "}". Much faster than tokens. */
 
+  /* How many characters there are from a token's first one on. */
+  size_t left(const Token &token) const {
+    return end_ - token.text.data();
+  }
   const char *position() const {
     return token_.text.data();
   }

@@ -26,7 +26,7 @@ const int exit_status_of_leaks = 99;
 template <class Visit>
 void for_each_live_block(Visit visit) {
   for (const Device *device : used_devices())
-    for (const Block &block : device->memory.blocks())
+    for (const MemoryBlock &block : device->memory.blocks())
       if (!block.released) visit(block);
 }
 
@@ -36,7 +36,7 @@ void list(const char *what, const Origin &origin) {
 
 size_t list_leaks() {
   size_t leaks = 0;
-  for_each_live_block([&](const Block &block) {
+  for_each_live_block([&](const MemoryBlock &block) {
     fprintf(stderr, "cudasim: leaked %s\n", to_text(block).c_str());
     leaks++;
   });
@@ -69,7 +69,7 @@ extern "C" {
 size_t cudasim_live_device_blocks(void) {
   std::lock_guard<std::mutex> hold(big_lock);
   size_t count = 0;
-  for_each_live_block([&](const Block &) { count++; });
+  for_each_live_block([&](const MemoryBlock &) { count++; });
   return count;
 }
 

@@ -14,14 +14,14 @@ namespace cudasim {
 void allocate_in_order(void **address, size_t bytes, Stream &stream) {
   if (!address || bytes == 0) throw Error(cudaErrorInvalidValue, "no place, or no bytes");
   DeviceMemory &memory = stream.device.memory;
-  Block &block = memory.allocate(bytes, Block::planned, current_origin());
+  MemoryBlock &block = memory.allocate(bytes, MemoryBlock::planned, current_origin());
   if (stream.capture) {
     count_call("captured_allocations");
     memory.release(block);
     block.of_graph = true;
   }
   const auto begin = [&memory, &block] {
-    if (block.state == Block::live)
+    if (block.state == MemoryBlock::live)
       throw Fault(to_text(block) + ": a graph allocates it again before it was freed");
     memory.begin(block);
   };
@@ -37,9 +37,9 @@ void allocate_in_order(void **address, size_t bytes, Stream &stream) {
 namespace {
 
 /* The block that starts at the address and was not given back yet. */
-Block &block_at(void *address) {
+MemoryBlock &block_at(void *address) {
   Device *owner = device_of(address);
-  Block *block = owner ? owner->memory.near((uint64_t)address) : nullptr;
+  MemoryBlock *block = owner ? owner->memory.near((uint64_t)address) : nullptr;
   if (!block || block->address != (uint64_t)address)
     throw Error(cudaErrorInvalidValue, "not the start of a block of device memory");
   if (block->released && !block->of_graph)
@@ -52,25 +52,26 @@ void allocate_now(void **address, size_t bytes) {
   forbid_while_capturing();
   *address = nullptr;
   if (bytes == 0) return;
-  *address = (void *)current_device().memory.allocate(bytes, Block::live, current_origin()).address;
+  *address =
+      (void *)current_device().memory.allocate(bytes, MemoryBlock::live, current_origin()).address;
 }
 
 void free_now(void *address) {
   forbid_while_capturing();
   if (!address) return;
-  Block &block = block_at(address);
+  MemoryBlock &block = block_at(address);
   Device &owner = *device_of(address);
   owner.synchronize();
   owner.memory.end(block);
 }
 
 void free_in_order(void *address, Stream &stream) {
-  Block &block = block_at(address);
+  MemoryBlock &block = block_at(address);
   if (!block.of_graph)
     forbid_if_capturing(stream, cudaErrorInvalidValue, "a graph frees only what a graph allocated");
   DeviceMemory &memory = device_of(address)->memory;
   const auto end = [&memory, &block] {
-    if (block.state != Block::live)
+    if (block.state != MemoryBlock::live)
       throw Fault(to_text(block) + " is freed before its allocation ran, in stream order");
     memory.end(block);
   };

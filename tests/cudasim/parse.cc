@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstring>
+
 #include "parse.h"
 
 namespace cudasim {
@@ -103,6 +106,8 @@ void KernelParser::statement() {
     lexer_.next();
   } else if (token.kind == Token::end) {
     lexer_.fail("expected '}'");
+  } else if (token.text[0] == '.') {
+    lexer_.fail("unknown directive");
   } else {
     instruction();
   }
@@ -173,55 +178,68 @@ void KernelParser::branch_targets() {
   lexer_.expect(";");
 }
 
-/* "[label:] [@[!]%p] opcode operands;" */
+/* "[@[!]%p] opcode operands;", or "label:" */
 void KernelParser::instruction() {
   Token first = lexer_.peek();
-  Instruction instruction;
-  instruction.line = first.line;
-  instruction.location = location_;
-
+  Operand guard;
   if (lexer_.accept("@")) {
-    instruction.guard_negated = lexer_.accept("!");
-    Operand guard = predicate();
+    guard = predicate();
     if (guard.constant) lexer_.fail("a guard has to be a register, before");
-    instruction.guard_offset = static_cast<int32_t>(guard.offset);
-    instruction.guard_number = guard.number;
   }
-  Token opcode = lexer_.peek();
-  if (opcode.is("call") || opcode.is("call.uni")) {
-    if (instruction.guard_offset >= 0) lexer_.fail("a call under a predicate is not modelled");
+  bool guarded = guard.kind != Operand::absent;
+  if (lexer_.peek().is("call") || lexer_.peek().is("call.uni")) {
+    if (guarded) lexer_.fail("a call under a predicate is not modelled");
     return call();
   }
+  Token opcode = lexer_.peek();
   lexer_.word("an instruction");
-  if (instruction.guard_offset < 0 && lexer_.accept(":")) {
-    if (lexer_.accept(".branchtargets")) {
-      names_.add_table(opcode.text, static_cast<int>(kernel_.branch_tables.size()));
-      branch_targets();
-    } else {
-      names_.add_label(opcode.text, static_cast<int>(kernel_.code.size()));
+  if (!guarded && lexer_.accept(":")) return label_definition(opcode.text);
+
+  const char *end = static_cast<const char *>(memchr(first.text.data(), ';', lexer_.left(first)));
+  std::string_view text(first.text.data(), end ? end - first.text.data() : opcode.text.size());
+  try {
+    Instruction instruction = form(opcode);
+    instruction.text = text;
+    instruction.line = first.line;
+    instruction.location = location_;
+    if (guarded) {
+      instruction.guard_offset = static_cast<int32_t>(guard.offset);
+      instruction.guard_number = guard.number;
+      instruction.guard_negated = guard.negated;
     }
+    operands(instruction);
+    if (!lexer_.peek().is(";")) lexer_.fail("an operand too many");
+    kernel_.code.push_back(std::move(instruction));
+  } catch (const Fault &fault) {
+    throw Fault(std::string(fault.what()) + ", in: " + std::string(text));
+  }
+  lexer_.next();
+}
+
+void KernelParser::label_definition(std::string_view name) {
+  if (!lexer_.accept(".branchtargets")) {
+    names_.add_label(name, static_cast<int>(kernel_.code.size()));
     return;
   }
-  if (opcode.text[0] == '.')
-    throw Fault(
-        format("PTX line %d: unknown directive %s", opcode.line, std::string(opcode.text).c_str()));
-  bool returns = calls_ > 0 && (opcode.is("ret") || opcode.is("ret.uni"));
+  names_.add_table(name, static_cast<int>(kernel_.branch_tables.size()));
+  branch_targets();
+}
+
+/* The instruction but for its operands. */
+Instruction KernelParser::form(const Token &opcode) {
+  auto known = forms_.find(opcode.text);
+  if (known != forms_.end()) return known->second;
+  Instruction form;
   try {
-    find_opcode(returns ? "bra" : opcode.text, instruction);
+    find_opcode(opcode.text, form);
   } catch (const std::string &what) {
     throw Fault(format("PTX line %d: %s", opcode.line, what.c_str()));
   }
-  if (returns)
-    instruction.operands.push_back(use_label(kEndOfFunction, 0, opcode.line));
-  else
-    operands(instruction);
-  bool may_be_shared = instruction.space == Space::shared || instruction.space == Space::generic;
-  if (instruction.access_bytes && may_be_shared)
-    kernel_.shared_cell = std::min<unsigned>(kernel_.shared_cell, instruction.access_bytes);
-  if (!lexer_.peek().is(";")) lexer_.fail("unexpected operand of " + std::string(opcode.text));
-  instruction.text = std::string_view(first.text.data(), lexer_.position() - first.text.data());
-  lexer_.next();
-  kernel_.code.push_back(std::move(instruction));
+  bool may_be_shared = form.space == Space::shared || form.space == Space::generic;
+  if (form.access_bytes && may_be_shared)
+    kernel_.shared_cell = std::min<unsigned>(kernel_.shared_cell, form.access_bytes);
+  forms_.emplace(opcode.text, form);
+  return form;
 }
 
 }  // namespace cudasim

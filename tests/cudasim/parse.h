@@ -30,6 +30,8 @@ class KernelParser {
   void source_line();
   void branch_targets();
   void instruction();
+  void label_definition(std::string_view name);
+  Instruction form(const Token &opcode);
   void note_registers(Instruction &instruction, const Operand &operand, bool written);
 
   /* parse_call.cc: a call is replaced by the function's body. */
@@ -37,6 +39,8 @@ class KernelParser {
   void call_parameter();
   void function(std::string_view name, const std::vector<Operand> &results,
                 const std::vector<Operand> &arguments);
+  bool is_return(const Instruction &instruction) const;
+  void return_from_call(Instruction &instruction);
   std::vector<Operand> actual_parameters();
   void formal_parameters(const std::vector<Operand> &actual);
 
@@ -69,6 +73,7 @@ class KernelParser {
   int calls_ = 0;                                               /* that the text is inside of */
   std::map<std::pair<uint64_t, unsigned>, uint32_t> constants_; /* value and width to offset */
   std::map<unsigned, Operand> sinks_;
+  std::unordered_map<std::string_view, Instruction> forms_; /* "add.s32" as find_opcode left it */
   std::map<std::string_view, uint64_t>
       module_shared_; /* variables of the module that this kernel has named */
 };

@@ -70,6 +70,16 @@ void KernelParser::call() {
   kernel_.code.push_back(std::move(failed));
 }
 
+bool KernelParser::is_return(const Instruction &instruction) const {
+  return instruction.flow == Flow::exit && std::string_view(instruction.opcode->name) == "ret";
+}
+
+/* Inside a function: a branch to its end. */
+void KernelParser::return_from_call(Instruction &instruction) {
+  instruction.flow = Flow::branch;
+  instruction.operands.push_back(use_label(kEndOfFunction, 0, instruction.line));
+}
+
 void KernelParser::function(std::string_view name, const std::vector<Operand> &results,
                             const std::vector<Operand> &arguments) {
   auto known = module_.functions.find(name);

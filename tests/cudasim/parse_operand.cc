@@ -8,6 +8,7 @@ namespace cudasim {
 /* ---------- by the words of the table of instructions (opcodes.h) */
 
 void KernelParser::operands(Instruction &instruction) {
+  if (calls_ > 0 && is_return(instruction)) return return_from_call(instruction);
   std::string_view words = instruction.opcode->operands;
   bool first = true;
   while (!words.empty()) {
