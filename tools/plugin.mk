@@ -39,3 +39,22 @@ $(SIM_PLUGIN): $(CUDA_HOST_OBJ) $(CUDA_CU:%.cu=$(BUILD)/%.sim.o)
 	$(call say,LINK,$@)$(LINK_PLUGIN)
 
 -include $(wildcard $(BUILD)/cuda/*.d)
+
+# ---- make cuda-audit: registers, spills, occupancy and machine code of every kernel against cuda/audit.txt
+NVDISASM := $(abspath $(BUILD))/nvdisasm/nvidia/cu13/bin/nvdisasm
+$(NVDISASM): | $(BUILD)/.setup-python
+	@rm -rf $(BUILD)/nvdisasm
+	$(call say,PIP,$@)python3 -m venv $(BUILD)/nvdisasm/venv && $(BUILD)/nvdisasm/venv/bin/pip install --quiet \
+	  --disable-pip-version-check --no-deps --only-binary :all: --target $(BUILD)/nvdisasm nvidia-cuda-nvdisasm==13.2.51
+AUDIT = python3 tools/cuda_audit.py --nvcc $(NVCC) --nvdisasm $(NVDISASM) --flags '$(NVCC_FLAGS)' \
+  --archs '$(CUDA_ARCHS)' --table cuda/audit.txt --work $(BUILD)/audit
+.PHONY: cuda-audit cuda-audit-update
+cuda-audit: $(NVDISASM) | $(CUDA_STAMP)
+	$(AUDIT) --check $(CUDA_CU)
+cuda-audit-update: $(NVDISASM) | $(CUDA_STAMP)
+	$(AUDIT) --update $(CUDA_CU)
+
+# ---- make test-mutants: the CUDA backend broken on purpose; each mutant must be noticed. NAMES="a b" runs some.
+.PHONY: test-mutants
+test-mutants: $(BUILD)/.setup-test | $(CUDA_STAMP)
+	tests/mutants/run.sh $(BUILD)/mutants $(NAMES)
