@@ -55,6 +55,17 @@ cuda-audit-update: $(NVDISASM) | $(CUDA_STAMP)
 	$(AUDIT) --update $(CUDA_CU)
 
 # ---- make test-mutants: the CUDA backend broken on purpose; each mutant must be noticed. NAMES="a b" runs some.
-.PHONY: test-mutants
-test-mutants: $(BUILD)/.setup-test | $(CUDA_STAMP)
+.PHONY: test-mutants mutant-build mutant-test
+test-mutants: export MUTANTS_BUILD = $(MAKE) -s BUILD=build mutant-build
+test-mutants: export MUTANTS_TEST = $(MAKE) -s BUILD=build mutant-test
+test-mutants: export MUTANTS_SUITES = gemm softmax exact memory cuda-tensors cuda-copy cuda-quiet cuda-streams \
+  cuda-threads cuda-graphs cuda-capture-errors cuda-memory cuda-devices cuda-process cuda-faults cuda-half cuda-softmax
+test-mutants: $(BUILD)/.setup-test | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	tests/mutants/run.sh $(BUILD)/mutants $(NAMES)
+
+# In the copy: what the suites need, and the suite that CK_RUN_SUITE names, in both orders of streams.
+mutant-build: $(BUILD)/tests/run $(BUILD)/tests/run-cuda $(SIM_LIBS) $(SIM_PLUGIN)
+mutant-test:
+	case $$CK_RUN_SUITE in cuda-*) \
+	  $(ON_SIMULATOR) $(BUILD)/tests/run-cuda && $(ON_SIMULATOR) CUDASIM_ORDER=early CK_INCLUDE_TAGS=order $(BUILD)/tests/run-cuda ;; \
+	  *) $(ON_SIMULATOR) XATTN_TEST_DEVICE=cuda CUDASIM_L2_BYTES=8388608 $(BUILD)/tests/run ;; esac

@@ -21,7 +21,7 @@ SIM_CUDA_SRC := $(SIM)/driver.cc
 SIM_CUDART_SRC := $(filter-out $(SIM_CUBLAS_SRC) $(SIM_CUDA_SRC),$(SIM_SRC))
 sim_objects = $(patsubst $(SIM)/%.cc,$(SIM_BUILD)/%.o,$(1))
 
-$(SIM_BUILD)/%.o: $(SIM)/%.cc $(SIM)/rules.mk | $(CUDA_STAMP)
+$(SIM_BUILD)/%.o: $(SIM)/%.cc $(SIM)/rules.mk | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,CXX,$@)$(SIM_CXX) $(SIM_FLAGS) -MMD -MP -c $< -o $@
 
@@ -56,14 +56,14 @@ cudasim: $(SIM_LIBS)
 # The runtime's own test: linked with NVIDIA's libraries, as a program would be, run on the stand-ins.
 SIM_TEST_LINK := -L$(CUDA_LIB) -lcublas -lcudart -Wl,--allow-shlib-undefined
 $(BUILD)/cudasim/test-runtime: $(wildcard $(SIM)/test_runtime*.c) $(SIM)/test_runtime.h \
-    $(SIM)/cudasim.h $(SIM)/counters.h | $(CUDA_STAMP)
+    $(SIM)/cudasim.h $(SIM)/counters.h | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -iquote $(SIM) \
 	  -isystem $(CUDA_HOME)/include $(filter %.c,$^) -o $@ $(SIM_TEST_LINK) -ldl -lpthread -lm
 
 # Launches need a kernel, so nvcc.
 NVCC ?= $(CUDA_HOME)/bin/nvcc
-$(BUILD)/cudasim/test-launch: $(SIM)/test_launch.cu | $(CUDA_STAMP)
+$(BUILD)/cudasim/test-launch: $(SIM)/test_launch.cu | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)$(NVCC) -std=c++17 -cudart shared --no-compress -lineinfo \
 	  -gencode arch=compute_80,code=[sm_80,compute_80] -o $@ $<

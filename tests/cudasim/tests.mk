@@ -11,10 +11,10 @@ SIM_TEST_HEADERS := $(wildcard tests/cudasim/test_*.cuh) \
 SIM_NVCC := $(NVCC) -std=c++17 -O0 -cudart shared --no-compress -lineinfo \
   -gencode arch=compute_90,code=compute_90 -Xcompiler -fwrapv,-frounding-math,-ffp-contract=off,-Wall
 
-$(BUILD)/cudasim/tests/%.o: tests/cudasim/%.cu $(SIM_TEST_HEADERS) tests/cudasim/tests.mk
+$(BUILD)/cudasim/tests/%.o: tests/cudasim/%.cu $(SIM_TEST_HEADERS) tests/cudasim/tests.mk | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,NVCC,$@)$(SIM_NVCC) -c $(abspath $<) -o $@
-$(BUILD)/cudasim/tests/%.o: tests/cudasim/%.cc $(SIM_TEST_HEADERS) tests/cudasim/tests.mk
+$(BUILD)/cudasim/tests/%.o: tests/cudasim/%.cc $(SIM_TEST_HEADERS) tests/cudasim/tests.mk | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	@mkdir -p $(@D)
 	$(call say,CXX,$@)g++ -std=c++17 -O1 -g -Wall -fwrapv -frounding-math -ffp-contract=off \
 	  -isystem $(CUDA_HOME)/include -c $< -o $@
