@@ -54,12 +54,13 @@ static void run_rows(const kernel *k, const float *in, float *out, int64_t rows,
 START_TEST(exp_is_right_to_2_ulp) {
   enum { ROWS = 235135 };
   static float in[ROWS][2], out[ROWS][2];
-  for (int row = 0; row < ROWS; row++) in[row][1] = (float)(row * -0.00037);
+  const int rows = on_cpu() ? ROWS : ROWS / 8; /* the simulator of CUDA is slow */
+  for (int row = 0; row < rows; row++) in[row][1] = (float)(row * (-87.0 / rows));
   kernel k;
   EACH_KERNEL(k) {
-    run_rows(&k, in[0], out[0], ROWS, 2, 1.0F);
+    run_rows(&k, in[0], out[0], rows, 2, 1.0F);
     double worst = 0.0;
-    for (int row = 0; row < ROWS; row++) {
+    for (int row = 0; row < rows; row++) {
       double e = exp((double)in[row][1]);
       worst = fmax(worst, ulps(out[row][1], e / (1.0 + e)));
       worst = fmax(worst, ulps(out[row][0], 1.0 / (1.0 + e)));

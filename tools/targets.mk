@@ -35,7 +35,7 @@ SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fr
 .PHONY: test-asan test-valgrind test-long test-isa test-blis fuzz
 # The simulator stands in for libraries that have no sanitizers either: that of the ordinary build serves.
 test-asan: $(if $(filter 0,$(CUDA)),,cudasim)
-	OMP_NUM_THREADS=2 ASAN_OPTIONS=allocator_may_return_null=1 \
+	OMP_NUM_THREADS=2 ASAN_OPTIONS=allocator_may_return_null=1 CK_TIMEOUT_MULTIPLIER=4 \
 	  $(MAKE) BUILD=$(BUILD)-asan SIM_BUILD=$(BUILD)/cudasim CFLAGS="-O1 -g $(SANITIZERS)" lib $(BUILD)-asan/xattn \
 	  $(BUILD)-asan/make-inputs unit-test $(if $(filter 0,$(CUDA)),,test-cuda test-cuda-only)
 	tests/test_cli.sh $(BUILD)-asan/xattn $(BUILD)-asan/make-inputs

@@ -20,6 +20,8 @@ tree=$scratch/tree
 log=$scratch/log
 mkdir -p "$tree"
 ulimit -c 0
+exec 9>"$scratch/lock"
+flock --nonblock 9 || { echo "mutants: another run is at work in $scratch"; exit 1; }
 
 # Files that differ are copied, so that what was built of the others stays; this also undoes a mutant
 # that an interrupted run left behind.
