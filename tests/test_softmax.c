@@ -5,6 +5,7 @@
 
 #include "cpu/cpu.h"
 #include "support.h"
+#include "support_device.h"
 
 /* Units in the last place between a float and an exact value. */
 static double ulps(float got, double exact) {
@@ -278,6 +279,71 @@ START_TEST(public_call_refuses) {
 }
 END_TEST
 
+/* The backend's own function over three batch levels and rows, each with strides of its own: nested with and
+ * without gaps, and the other way round. Input and output differ in theirs; what lies between is not
+ * touched. */
+static void check_levels(xattn_handle *handle, const int64_t in_stride[4],
+                         const int64_t out_stride[4], bool limited) {
+  enum { ITEMS = 2, GROUPS = 3, HEADS = 2, ROWS = 4, KEYS = 7, SIZE = 4096 };
+  static float in[SIZE], out[SIZE];
+  int32_t count[ITEMS] = {5, 7};
+  rng r = {17};
+  for (int i = 0; i < SIZE; i++) {
+    in[i] = (float)rng_uniform(&r);
+    out[i] = -1.0F;
+  }
+  xattn_memory from = to_device(handle, in, SIZE), to = to_device(handle, out, SIZE);
+  xattn_softmax s = {.m = ROWS, .n = KEYS, .batch = {ITEMS, GROUPS, HEADS}, .scale = 2.0F};
+  s.in = (xattn_matrix){.data = from.data, .dtype = XATTN_F32, .ld = in_stride[3]};
+  s.out = (xattn_matrix){.data = to.data, .dtype = XATTN_F32, .ld = out_stride[3]};
+  memcpy(s.in.stride, in_stride, sizeof s.in.stride);
+  memcpy(s.out.stride, out_stride, sizeof s.out.stride);
+  if (limited) s.limit = (xattn_lengths){.count = count, .step = 1};
+  ASSERT_OK(handle, handle->backend->softmax(&handle->error, handle->device, &s));
+  from_device(handle, &to, out, SIZE);
+  xattn_memory_free(&from);
+  int written = 0;
+  for (int64_t at = 0; at < ITEMS * GROUPS * HEADS * ROWS; at++) {
+    int64_t index[4] = {at / (GROUPS * HEADS * ROWS), at / (HEADS * ROWS) % GROUPS,
+                        at / ROWS % HEADS, at % ROWS};
+    int64_t a = 0, b = 0, keys = limited ? count[index[0]] : KEYS;
+    for (int i = 0; i < 4; i++) {
+      a += index[i] * in_stride[i];
+      b += index[i] * out_stride[i];
+    }
+    double sum = 0.0;
+    for (int64_t j = 0; j < keys; j++) sum += exp(2.0 * (double)in[a + j]);
+    for (int64_t j = 0; j < KEYS; j++, written++) {
+      double exact = j < keys ? exp(2.0 * (double)in[a + j]) / sum : 0.0;
+      ck_assert_msg(fabs((double)out[b + j] - exact) <= 1e-6, "[%lld, %lld, %lld, %lld, %lld]",
+                    (long long)index[0], (long long)index[1], (long long)index[2],
+                    (long long)index[3], (long long)j);
+    }
+  }
+  for (int i = 0; i < SIZE; i++) written -= out[i] >= 0.0F;
+  ck_assert_int_eq(written, 0);
+}
+
+START_TEST(levels_of_any_strides) {
+  static const int64_t strides[][4] = {
+      {168, 56, 28, 7},    /* dense */
+      {400, 120, 50, 11},  /* a gap at every level */
+      {600, 192, 96, 24},  /* rows and heads join, groups do not */
+      {900, 288, 144, 36}, /* ... in another place */
+      {7, 1000, 300, 14},  /* the other way round */
+      {400, 112, 56, 8},   /* aligned rows */
+  };
+  enum { KINDS = sizeof strides / sizeof *strides };
+  xattn_handle *handle = test_handle(2);
+  for (int i = 0; i < KINDS; i++)
+    for (int j = 0; j < KINDS; j++) {
+      check_levels(handle, strides[i], strides[j], false);
+      check_levels(handle, strides[i], strides[j], true);
+    }
+  xattn_destroy(handle);
+}
+END_TEST
+
 Suite *suite_softmax(void) {
   Suite *suite = suite_create("softmax");
   TCase *tests = tcase_create("softmax");
@@ -287,6 +353,7 @@ Suite *suite_softmax(void) {
   tcase_add_test(tests, large_scores_do_not_overflow);
   tcase_add_test(tests, equal_scores_of_any_size_are_equal);
   tcase_add_test(tests, special_values);
+  tcase_add_test(tests, levels_of_any_strides);
   tcase_add_test(tests, public_call_with_ranks_lengths_and_in_place);
   tcase_add_test(tests, public_call_refuses);
   suite_add_tcase(suite, tests);

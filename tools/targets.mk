@@ -63,7 +63,7 @@ test-blis:
 fuzz: $(BUILD)/.setup-fuzz
 	tools/fuzz.sh $(BUILD) $(or $(SECONDS),60)
 
-test-long: test test-asan test-valgrind test-isa test-blis fuzz
+test-long: test test-asan test-valgrind test-isa test-blis fuzz test-mutants
 	XATTN_TEST_LONG=1 CK_RUN_SUITE=cases $(BUILD)/tests/run
 
 # ---- comparisons with other programs, in Python environments below build/
