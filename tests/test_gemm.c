@@ -18,25 +18,30 @@ typedef struct stack {
   int64_t size;
 } stack;
 
-static stack stack_new(rng *r, const int64_t batch[3], int64_t rows, int64_t columns, bool shared) {
-  stack s = {.m = {.ld = columns + 2}};
-  int64_t item = rows * s.m.ld + 5;
+static float *element(const stack *s, const int64_t at[3], int64_t i, int64_t j) {
+  return s->memory + at[0] * s->m.stride[0] + at[1] * s->m.stride[1] + at[2] * s->m.stride[2] +
+         i * s->m.ld + j;
+}
+
+/* `like` asks for a leading dimension, 0 for one with a gap, and in stride[0] for a wider gap between items. */
+static stack stack_new(rng *r, const int64_t batch[3], int64_t rows, int64_t columns, bool shared,
+                       const xattn_matrix *like) {
+  stack s = {.m = {.dtype = XATTN_F32, .ld = like->ld ? like->ld : columns + 2}};
+  int64_t item = (rows * s.m.ld > columns ? rows * s.m.ld : columns) + 5;
   s.m.stride[2] = shared ? 0 : item;
   s.m.stride[1] = shared ? item : item * batch[2];
-  s.m.stride[0] = s.m.stride[1] * batch[1];
+  s.m.stride[0] = s.m.stride[1] * batch[1] + like->stride[0];
   s.size = s.m.stride[0] * batch[0] + item;
   s.memory = malloc((size_t)s.size * sizeof(float));
   ck_assert_ptr_nonnull(s.memory);
   memset(s.memory, 0xFF, (size_t)s.size * sizeof(float)); /* NaN */
-  s.m.dtype = XATTN_F32;
-  for (int64_t i = 0; r && i < s.size; i++)
-    if (i % item < rows * s.m.ld && i % item % s.m.ld < columns) s.memory[i] = small_integer(r);
+  int64_t at[3];
+  for (at[0] = 0; r && at[0] < batch[0]; at[0]++)
+    for (at[1] = 0; at[1] < batch[1]; at[1]++)
+      for (at[2] = 0; at[2] < (shared ? 1 : batch[2]); at[2]++)
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t j = 0; j < columns; j++) *element(&s, at, i, j) = small_integer(r);
   return s;
-}
-
-static float *element(const stack *s, const int64_t at[3], int64_t i, int64_t j) {
-  return s->memory + at[0] * s->m.stride[0] + at[1] * s->m.stride[1] + at[2] * s->m.stride[2] +
-         i * s->m.ld + j;
 }
 
 static int64_t limit_of(xattn_lengths limit, int64_t item, int64_t all) {
@@ -44,9 +49,10 @@ static int64_t limit_of(xattn_lengths limit, int64_t item, int64_t all) {
 }
 
 static void check_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias) {
-  stack a = stack_new(r, g.batch, g.m, g.k, false);
-  stack b = stack_new(r, g.batch, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, true);
-  stack c = stack_new(NULL, g.batch, g.m, g.n, false);
+  stack a = stack_new(r, g.batch, g.m, g.k, false, &g.a);
+  stack b =
+      stack_new(r, g.batch, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, true, &g.b);
+  stack c = stack_new(NULL, g.batch, g.m, g.n, false, &g.c);
   float *before = malloc((size_t)c.size * sizeof *before), biases[200];
   ck_assert_ptr_nonnull(before);
   memcpy(before, c.memory, (size_t)c.size * sizeof *before);
@@ -156,6 +162,37 @@ START_TEST(gemm_with_limits) {
 }
 END_TEST
 
+/* Items that do not follow one another without a gap, in each of A, B and C. */
+START_TEST(gemm_with_gaps_between_items) {
+  xattn_handle *handle = test_handle(2);
+  rng r = {7};
+  for (int gaps = 0; gaps < 8; gaps++)
+    for (int bias = 0; bias < 2; bias++) {
+      xattn_gemm g = {.m = 5, .n = 6, .k = 7, .batch = {3, 2, 4}, .b_transposed = gaps & 1};
+      g.a.stride[0] = gaps & 1 ? 40 : 0;
+      g.b.stride[0] = gaps & 2 ? 50 : 0;
+      g.c.stride[0] = gaps & 4 ? 60 : 0;
+      check_gemm(handle, &r, g, bias);
+    }
+  xattn_destroy(handle);
+}
+END_TEST
+
+/* Where there is one row, its distance to the next means nothing. */
+START_TEST(gemm_of_one_row_with_any_leading_dimension) {
+  xattn_handle *handle = test_handle(2);
+  rng r = {8};
+  for (int transposed = 0; transposed < 2; transposed++) {
+    xattn_gemm g = {.m = 1, .n = transposed ? 1 : 9, .k = transposed ? 9 : 1, .batch = {2, 1, 2}};
+    g.b_transposed = transposed;
+    g.a.ld = g.b.ld = g.c.ld = 1;
+    check_gemm(handle, &r, g, false);
+    check_gemm(handle, &r, g, true);
+  }
+  xattn_destroy(handle);
+}
+END_TEST
+
 START_TEST(copy_between_any_strides) {
   xattn_handle *handle = test_handle(2);
   rng r = {6};
@@ -201,6 +238,8 @@ Suite *suite_gemm(void) {
   tcase_add_loop_test(tests, gemm_on_an_edge_grid, 1, 4);
   tcase_add_test(tests, gemm_of_one_large_item_uses_all_threads);
   tcase_add_test(tests, gemm_with_limits);
+  tcase_add_test(tests, gemm_with_gaps_between_items);
+  tcase_add_test(tests, gemm_of_one_row_with_any_leading_dimension);
   tcase_add_test(tests, copy_between_any_strides);
   tcase_add_test(tests, blas_is_right_here);
   suite_add_tcase(suite, tests);
