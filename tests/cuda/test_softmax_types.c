@@ -152,6 +152,17 @@ START_TEST(more_items_than_a_grid_has) {
 }
 END_TEST
 
+/* [items, keys] with two dimensions of 1 around the items. */
+static xattn_tensor at_level(const xattn_tensor *t, int level) {
+  const int64_t shape[4] = {1, 1, 1, t->shape[1]};
+  xattn_tensor result = xattn_tensor_dense(t->data, t->dtype, 4, shape);
+  result.device_type = t->device_type;
+  result.device_index = t->device_index;
+  result.shape[level] = t->shape[0];
+  result.strides[level] = t->strides[0];
+  return result;
+}
+
 /* The second item lies 2^31 + 8 elements behind the first. The simulator takes memory only where it is
  * written; a GPU needs 13 GB. */
 START_TEST(offsets_beyond_31_bits) {
@@ -182,9 +193,13 @@ START_TEST(offsets_beyond_31_bits) {
   device_tensor d = {.t = t[1], .handle = handle};
   device_get(&d, &result);
   for (int i = 0; i < 2; i++) check_row(values + i * KEYS, back + i * KEYS, KEYS, KEYS, XATTN_F16);
-  ASSERT_OK(handle, xattn_tensor_copy(handle, &t[0], &t[1]));
-  device_get(&d, &result);
-  ck_assert(memcmp(values, back, sizeof values) == 0);
+  for (int level = 0; level < 3; level++) { /* of the copy kernel's four */
+    const xattn_tensor from = at_level(&t[0], level), to = at_level(&t[1], level);
+    ASSERT_OK(handle, xattn_scale_softmax(handle, &t[0], scale, NULL, &t[1]));
+    ASSERT_OK(handle, xattn_tensor_copy(handle, &from, &to));
+    device_get(&d, &result);
+    ck_assert(memcmp(values, back, sizeof values) == 0);
+  }
   xattn_destroy(handle);
 }
 END_TEST
