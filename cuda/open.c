@@ -15,8 +15,8 @@ xattn_status xattn_cuda_find(xattn_error *error, int32_t index) {
   }
   if (index < count) return XATTN_OK;
   return xattn_fail(error, XATTN_ERROR_UNAVAILABLE,
-                    "device: \"cuda:%d\" is not available: there are %d CUDA devices, from 0 on",
-                    index, count);
+                    "device: \"cuda:%d\" is not available: the last CUDA device is %d", index,
+                    count - 1);
 }
 
 static xattn_status attribute(xattn_error *error, const xattn_device *device,

@@ -125,6 +125,19 @@ static void cuda_is_unavailable(const char *why) {
   ck_assert_ptr_null(handle);
 }
 
+START_TEST(a_device_past_the_last) {
+  int count = 0;
+  CUDA_OK(cudaGetDeviceCount(&count));
+  char name[32], text[64];
+  (void)snprintf(name, sizeof name, "cuda:%d", count);
+  (void)snprintf(text, sizeof text, "the last CUDA device is %d", count - 1);
+  xattn_handle_options options = {.size = sizeof options, .device = name};
+  xattn_handle *handle;
+  ASSERT_FAILS(NULL, xattn_create(&options, &handle), XATTN_ERROR_UNAVAILABLE, text);
+  ck_assert_ptr_null(handle);
+}
+END_TEST
+
 START_TEST(auto_takes_cuda) {
   xattn_handle *handle = cuda_handle_of(NULL, XATTN_MATH_DEFAULT);
   xattn_handle_info info = {.size = sizeof info};
@@ -158,6 +171,7 @@ Suite *suite_cuda_devices(void) {
   TCase *tests = cuda_tests("devices");
   tcase_add_test(tests, the_current_device_stays);
   tcase_add_test(tests, what_lives_on_the_other_device_is_refused);
+  tcase_add_test(tests, a_device_past_the_last);
   tcase_add_test(tests, auto_takes_cuda);
   tcase_add_test(tests, no_device);
   tcase_add_test(tests, no_plugin);
