@@ -209,6 +209,7 @@ START_TEST(more_memory_than_there_is) {
   void *memory = handle;
   ASSERT_FAILS(handle, xattn_device_alloc(handle, (size_t)1 << 45, &memory), XATTN_ERROR_MEMORY,
                "cuda: allocating 35184372088832 bytes: cudaErrorMemoryAllocation");
+  ck_assert_int_eq(cudaGetLastError(), cudaSuccess); /* nor does the application find it */
   ck_assert_ptr_null(memory);
   ASSERT_FAILS(handle, xattn_reserve(handle, (size_t)1 << 45), XATTN_ERROR_MEMORY, "cuda:");
   ASSERT_FAILS(handle, xattn_reserve(handle, SIZE_MAX), XATTN_ERROR_MEMORY, "bytes:");
