@@ -49,9 +49,9 @@ $(NVDISASM): | $(BUILD)/.setup-python
 AUDIT = python3 tools/cuda_audit.py --nvcc $(NVCC) --nvdisasm $(NVDISASM) --flags '$(NVCC_FLAGS)' \
   --archs '$(CUDA_ARCHS)' --table cuda/audit.txt --work $(BUILD)/audit
 .PHONY: cuda-audit cuda-audit-update
-cuda-audit: $(NVDISASM) | $(CUDA_STAMP)
+cuda-audit: $(NVDISASM) | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	$(AUDIT) --check $(CUDA_CU)
-cuda-audit-update: $(NVDISASM) | $(CUDA_STAMP)
+cuda-audit-update: $(NVDISASM) | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	$(AUDIT) --update $(CUDA_CU)
 
 # ---- make test-mutants: the CUDA backend broken on purpose; each mutant must be noticed. NAMES="a b" runs some.
