@@ -93,7 +93,9 @@ static xattn_status synchronize(xattn_error *error, xattn_device *device) {
 /* ---- memory */
 
 static xattn_status allocate(xattn_error *error, xattn_device *device, size_t bytes,
-                             xattn_memory *memory);
+                             xattn_memory *memory) {
+  AT_DEVICE(error, device->index, xattn_lane_allocate(error, device->lane, bytes, memory));
+}
 
 static void release(xattn_memory *memory) {
   xattn_error ignored;
@@ -195,24 +197,6 @@ static const xattn_backend table = {.name = "cuda",
                                     .copy = copy,
                                     .synchronize = synchronize};
 
-static xattn_status allocate_here(xattn_error *error, xattn_device *device, size_t bytes,
-                                  xattn_memory *memory) {
-  xattn_status status = xattn_lane_allocate(error, device->lane, bytes, memory);
-  memory->backend = &table;
-  memory->index = device->index;
-  return status;
-}
-
-static xattn_status allocate(xattn_error *error, xattn_device *device, size_t bytes,
-                             xattn_memory *memory) {
-  AT_DEVICE(error, device->index, allocate_here(error, device, bytes, memory));
-}
-
-#define TEXT2(x) #x
-#define TEXT(x) TEXT2(x)
-
 extern const xattn_plugin xattn_cuda_plugin;
-__attribute__((visibility("default"))) const xattn_plugin xattn_cuda_plugin = {
-    .version =
-        TEXT(XATTN_VERSION_MAJOR) "." TEXT(XATTN_VERSION_MINOR) "." TEXT(XATTN_VERSION_PATCH),
-    .backend = &table};
+__attribute__((visibility("default")))
+const xattn_plugin xattn_cuda_plugin = {.version = XATTN_VERSION_TEXT, .backend = &table};

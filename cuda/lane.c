@@ -72,9 +72,8 @@ static void free_block(xattn_block *block) {
     if (block->allocator.release)
       block->allocator.release(block->allocator.context, block->data, block->bytes,
                                block->lane->stream);
-    else if (cudaFreeAsync(block->data, block->lane->stream))
-      (void)
-          cudaGetLastError(); /* the device has failed: so will what comes next, which can say so */
+    else /* where the device has failed, so will what comes next, which can say so */
+      xattn_cuda_ignore(cudaFreeAsync(block->data, block->lane->stream));
     if (block->ready) xattn_cuda_ignore(cudaEventDestroy(block->ready));
   }
   block->lane->references--;

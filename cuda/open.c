@@ -51,9 +51,10 @@ static xattn_status learn(xattn_error *error, xattn_device *device, int *major) 
   if (!status)
     status = xattn_cuda_check_blas(error, cublasGetVersion(device->blas, &version),
                                    "asking for cuBLAS's version");
+  if (status) return status;
   (void)snprintf(device->detail, sizeof device->detail, "%.80s, sm_%d%d, %d SMs; cuBLAS %d",
                  properties.name, *major, minor, processors, version);
-  return status;
+  return XATTN_OK;
 }
 
 /* Workspace for cuBLAS in the size that its documentation recommends per architecture, so that it never

@@ -117,8 +117,8 @@ struct xattn_backend {
    * graph, not run. */
   xattn_status (*begin)(xattn_error *error, xattn_device *device, bool *capturing);
 
-  /* Memory, aligned to XATTN_ALIGNMENT bytes, in stream order. It may be released after the device that
-   * allocated it was closed. */
+  /* Memory, aligned to XATTN_ALIGNMENT bytes, in stream order: data and block; the caller notes whose it
+   * is. It may be released after the device that allocated it was closed. */
   xattn_status (*allocate)(xattn_error *error, xattn_device *device, size_t bytes,
                            xattn_memory *memory);
   void (*release)(xattn_memory *memory);
@@ -144,6 +144,12 @@ struct xattn_backend {
 enum { XATTN_ALIGNMENT = 256 };
 
 extern const xattn_backend xattn_backend_cpu;
+
+#define XATTN_TEXT2(x) #x
+#define XATTN_TEXT(x) XATTN_TEXT2(x)
+#define XATTN_VERSION_TEXT        \
+  XATTN_TEXT(XATTN_VERSION_MAJOR) \
+  "." XATTN_TEXT(XATTN_VERSION_MINOR) "." XATTN_TEXT(XATTN_VERSION_PATCH)
 
 /* What a plugin exports, as XATTN_PLUGIN_SYMBOL. A plugin belongs to the library of the same build: its
  * version must be xattn_version(). */

@@ -3,13 +3,10 @@
 
 #include "objects.h"
 
-#define TEXT2(x) #x
-#define TEXT(x) TEXT2(x)
-
 enum { MAX_THREADS = 4096 };
 
 const char *xattn_version(void) {
-  return TEXT(XATTN_VERSION_MAJOR) "." TEXT(XATTN_VERSION_MINOR) "." TEXT(XATTN_VERSION_PATCH);
+  return XATTN_VERSION_TEXT;
 }
 
 /* Where auto finds a device that does not open, it takes the CPU and says why. */

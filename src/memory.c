@@ -7,6 +7,8 @@ xattn_status xattn_memory_new(xattn_handle *handle, size_t bytes, xattn_memory *
   *memory = (xattn_memory){0};
   xattn_status status = handle->backend->allocate(&handle->error, handle->device, bytes, memory);
   if (status) return status;
+  memory->backend = handle->backend;
+  memory->index = handle->index;
   handle->stats.allocations++;
   handle->stats.allocated_bytes += bytes;
   return XATTN_OK;

@@ -73,7 +73,7 @@ static xattn_status cpu_allocate(xattn_error *error, xattn_device *device, size_
   (void)device;
   size_t rounded = (bytes + XATTN_ALIGNMENT - 1) / XATTN_ALIGNMENT * XATTN_ALIGNMENT;
   void *data = rounded < bytes ? NULL : aligned_alloc(XATTN_ALIGNMENT, rounded);
-  *memory = (xattn_memory){.backend = &xattn_backend_cpu, .data = data};
+  *memory = (xattn_memory){.data = data};
   if (data || bytes == 0) return XATTN_OK;
   return xattn_fail(error, XATTN_ERROR_MEMORY, "cpu: out of memory at %zu bytes", bytes);
 }

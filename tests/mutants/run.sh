@@ -39,12 +39,7 @@ build() { (cd "$tree" && timeout 900 bash -c "$build_command") >"$log" 2>&1; }
 
 # run_suite SUITE SECONDS
 run_suite() {
-  (
-    cd "$tree"
-    export CK_RUN_SUITE=$1 CUDASIM_LEAKS=1 LD_LIBRARY_PATH=build/cudasim
-    export XATTN_CUDA_PLUGIN=$PWD/build/cudasim/libxattn_cuda.so
-    timeout -k 5 "$2" bash -c "$test_command"
-  ) >"$log" 2>&1
+  (cd "$tree" && CK_RUN_SUITE=$1 timeout -k 5 "$2" bash -c "$test_command") >"$log" 2>&1
 }
 
 # The lines of one mutant: "name file [suite]", then its sed script, indented.
