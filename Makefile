@@ -172,7 +172,7 @@ program-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-
 # ---- CUDA without a GPU: every suite, and those of CUDA alone (tests/cuda), on the simulator (tests/cudasim). The
 # small cache makes the planner cut scores into several chunks.
 ON_SIMULATOR = LD_LIBRARY_PATH=$(SIM_BUILD) XATTN_CUDA_PLUGIN=$(abspath $(SIM_PLUGIN)) CUDASIM_LEAKS=1 \
-  CK_TIMEOUT_MULTIPLIER=4
+  CK_TIMEOUT_MULTIPLIER=4 XATTN_RATES=builtin
 .PHONY: test-cudasim test-cuda
 test-cudasim: test-cudasim-runtime test-cudasim-interpreter
 test-cuda: unit-test $(SIM_LIBS) $(SIM_PLUGIN) $(PROGRAM) \

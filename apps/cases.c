@@ -9,7 +9,7 @@
 #include "commands.h"
 #include "report.h"
 
-/* Where a field goes. Bounds of this size keep every product of three fields within int64. */
+/* Where a field goes. */
 static const struct field {
   const char *name;
   size_t offset;
@@ -20,7 +20,7 @@ static const struct field {
     {"Dc", offsetof(bench_case, context_dim), 1}, {"H", offsetof(bench_case, heads), 1},
     {"Dh", offsetof(bench_case, head_dim), 1},    {"Do", offsetof(bench_case, out_dim), 0},
 };
-enum { FIELDS = sizeof fields / sizeof *fields, MOST = 1 << 20 };
+enum { FIELDS = sizeof fields / sizeof *fields };
 
 static const char spaces[] = " \t\r\n";
 
@@ -56,10 +56,11 @@ static bool read_number(const char *at, const struct field *field, const char *w
                         bench_case *one) {
   int64_t value = 0;
   bool digits = word[strspn(word, "0123456789")] == '\0';
-  for (const char *c = word; digits && *c && value <= MOST; c++) value = 10 * value + (*c - '0');
-  if (!digits || value < field->least || value > MOST) {
+  for (const char *c = word; digits && *c && value <= LARGEST_SIZE; c++)
+    value = 10 * value + (*c - '0');
+  if (!digits || value < field->least || value > LARGEST_SIZE) {
     complain(at, "%s is '%s', expected an integer from %" PRId64 " to %d", field->name, word,
-             field->least, MOST);
+             field->least, LARGEST_SIZE);
     return false;
   }
   memcpy((char *)one + field->offset, &value, sizeof value);
@@ -140,4 +141,12 @@ int cases_read(const char *path, case_table *table) {
 void cases_free(case_table *table) {
   free(table->cases);
   *table = (case_table){0};
+}
+
+const bench_case *cases_find(const case_table *table, const char *path, const char *option,
+                             const char *name) {
+  for (size_t i = 0; i < table->count; i++)
+    if (strcmp(table->cases[i].name, name) == 0) return &table->cases[i];
+  complain(option, "'%s' is none of the %zu cases in '%s'", name, table->count, path);
+  return NULL;
 }

@@ -38,13 +38,13 @@ static void text_begin(const machine *here, const xattn_handle_info *device) {
   printf(", %d cores\n", here->cores);
   print_device(device);
   putchar('\n');
-  printf("%-16s %-12s %8s %10s %10s %10s %11s %13s %7s\n", "case", "plan", "runs", "ms median",
+  printf("%-16s %-16s %8s %10s %10s %10s %11s %13s %7s\n", "case", "plan", "runs", "ms median",
          "ms min", "ms p99", "GFLOP/s", "GFLOP/s dir.", "allocs");
 }
 
 static void text_row(const measurement *result, size_t index) {
   (void)index;
-  printf("%-16s %-12s %8zu %10.3f %10.3f %10.3f %11.1f %13.1f %7" PRIu64 "\n", result->what->name,
+  printf("%-16s %-16s %8zu %10.3f %10.3f %10.3f %11.1f %13.1f %7" PRIu64 "\n", result->what->name,
          result->plan.name, result->runs, result->ms.median, result->ms.min, result->ms.p99,
          gflops(result->plan.flops, result), gflops(result->plan.flops_direct, result),
          result->allocations);
@@ -57,13 +57,9 @@ static void text_end(void) {
 static void json_begin(const machine *here, const xattn_handle_info *device) {
   printf("{\"machine\":{\"cpu\":");
   print_json_string(stdout, here->cpu);
-  printf(",\"cores\":%d,\"device\":", here->cores);
-  print_json_string(stdout, device->device);
-  printf(",\"detail\":");
-  print_json_string(stdout, device->detail);
-  printf(",\"note\":");
-  print_json_string(stdout, device->note);
-  printf(",\"threads\":%d},\"cases\":[", (int)device->threads);
+  printf(",\"cores\":%d,", here->cores);
+  print_device_json(device);
+  printf("},\"cases\":[");
 }
 
 static void json_row(const measurement *result, size_t index) {
@@ -135,15 +131,6 @@ static int measure_cases(const bench_arguments *arguments, const case_table *tab
   return code;
 }
 
-static int check_only(const bench_arguments *arguments, const case_table *table) {
-  if (!arguments->only) return EXIT_FINE;
-  for (size_t i = 0; i < table->count; i++)
-    if (strcmp(table->cases[i].name, arguments->only) == 0) return EXIT_FINE;
-  complain("--only", "'%s' is none of the %zu cases in '%s'", arguments->only, table->count,
-           arguments->cases);
-  return EXIT_FAILED;
-}
-
 /* ------------------------------------------------------------------ the command */
 
 static bool read_arguments(bench_arguments *a, int argc, char **argv, int *code) {
@@ -208,7 +195,8 @@ int cmd_bench(int argc, char **argv) {
   int code;
   if (!read_arguments(&arguments, argc, argv, &code)) return code;
   code = cases_read(arguments.cases, &table);
-  if (!code) code = check_only(&arguments, &table);
+  if (!code && arguments.only && !cases_find(&table, arguments.cases, "--only", arguments.only))
+    code = EXIT_FAILED;
   if (!code) code = open_device(&arguments.device, &handle, &device);
   if (!code) {
     report form = choose_report(&arguments);

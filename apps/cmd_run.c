@@ -147,8 +147,10 @@ static xattn_status prepare(const run_arguments *arguments, const call_options *
   if (!arguments->reuse_context)
     return xattn_plan(state->handle, state->layer, &state->x, &state->y, NULL, &options->context,
                       &state->plan);
-  xattn_status status = xattn_context_create(state->handle, state->layer, &state->y,
-                                             &options->context, &state->context);
+  xattn_options context = options->context;
+  context.expected_queries = state->x.rank >= 2 ? state->x.shape[state->x.rank - 2] : 0;
+  xattn_status status =
+      xattn_context_create(state->handle, state->layer, &state->y, &context, &state->context);
   if (status) return status;
   return xattn_plan(state->handle, state->layer, &state->x, NULL, state->context, &options->forward,
                     &state->plan);
@@ -202,11 +204,7 @@ static double per_second(double flops, double ms) {
 }
 
 static void print_text(const run_arguments *arguments, const run_state *state) {
-  const xattn_layer_info *dims = &state->dims;
-  printf("layer    query %" PRId64 ", context %" PRId64 ", out %" PRId64 "; heads %" PRId64
-         " of %" PRId64 ", key/value heads %" PRId64 " of %" PRId64 "; %s parameters\n",
-         dims->query_dim, dims->context_dim, dims->out_dim, dims->heads, dims->head_dim,
-         dims->kv_heads, dims->value_dim, count_text(dims->parameters).text);
+  print_layer(&state->dims);
   print_file("query", &state->x, arguments->query);
   print_file(arguments->reuse_context ? "context*" : "context", &state->y, arguments->context);
   if (state->lengths.data) print_file("lengths", &state->lengths, arguments->key_lengths);

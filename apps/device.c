@@ -36,6 +36,16 @@ void print_device(const xattn_handle_info *info) {
   printf("\nthreads  %d\n", (int)info->threads);
 }
 
+void print_device_json(const xattn_handle_info *info) {
+  printf("\"device\":");
+  print_json_string(stdout, info->device);
+  printf(",\"detail\":");
+  print_json_string(stdout, info->detail);
+  printf(",\"note\":");
+  print_json_string(stdout, info->note);
+  printf(",\"threads\":%d", (int)info->threads);
+}
+
 xattn_status move_to_device(xattn_handle *handle, xattn_tensor *tensor) {
   xattn_handle_info info = {.size = sizeof info};
   xattn_status status = xattn_get_info(handle, &info);

@@ -30,6 +30,9 @@ int open_device(const device_arguments *arguments, xattn_handle **handle, xattn_
 /* Prints device, detail, note and threads, a line each, for people. */
 void print_device(const xattn_handle_info *info);
 
+/* Prints `"device":...,"detail":...,"note":...,"threads":...`, members of a JSON object. */
+void print_device_json(const xattn_handle_info *info);
+
 /* Moves a dense tensor of malloc'ed host memory to the handle's device, if that has memory of its own: its
  * host memory is freed. On failure the tensor stays as it is. */
 xattn_status move_to_device(xattn_handle *handle, xattn_tensor *tensor);

@@ -17,6 +17,8 @@ static const command commands[] = {
     {"run", cmd_run, "apply a layer to a query and a context file"},
     {"info", cmd_info, "list what a weight or array file holds"},
     {"bench", cmd_bench, "time a table of cases"},
+    {"plan", cmd_plan, "compare the ways in which a call can be computed"},
+    {"calibrate", cmd_calibrate, "measure what this machine does, for the choice among them"},
 };
 
 static void print_help(FILE *to) {
@@ -24,10 +26,10 @@ static void print_help(FILE *to) {
                 "usage: xattn COMMAND [OPTION]...\n"
                 "\nCross-attention inference. Commands:\n");
   for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-    (void)fprintf(to, "  %-8s%s\n", commands[i].name, commands[i].summary);
+    (void)fprintf(to, "  %-11s%s\n", commands[i].name, commands[i].summary);
   (void)fprintf(
       to,
-      "  help    this text, or that of one command\n"
+      "  help       this text, or that of one command\n"
       "\n'xattn COMMAND --help' lists a command's options; 'xattn --version' the version.\n"
       "Exit status: 0 fine, 1 failed, 2 the command line was wrong.\n");
 }

@@ -119,6 +119,13 @@ short_text count_text(int64_t number) {
   return grouped;
 }
 
+void print_layer(const xattn_layer_info *dims) {
+  printf("layer    query %" PRId64 ", context %" PRId64 ", out %" PRId64 "; heads %" PRId64
+         " of %" PRId64 ", key/value heads %" PRId64 " of %" PRId64 "; %s parameters\n",
+         dims->query_dim, dims->context_dim, dims->out_dim, dims->heads, dims->head_dim,
+         dims->kv_heads, dims->value_dim, count_text(dims->parameters).text);
+}
+
 int64_t tensor_elements(const xattn_tensor *tensor) {
   int64_t elements = 1;
   for (int32_t i = 0; i < tensor->rank; i++) elements *= tensor->shape[i];

@@ -35,6 +35,9 @@ typedef struct short_text {
 short_text shape_text(const xattn_tensor *tensor);
 short_text count_text(int64_t number);
 
+/* Prints widths, heads and parameters of a layer, a line for people. */
+void print_layer(const xattn_layer_info *dims);
+
 /* Product of the shape. Tensors out of checked files only: it does not look for overflow. */
 int64_t tensor_elements(const xattn_tensor *tensor);
 

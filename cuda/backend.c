@@ -65,6 +65,10 @@ static xattn_limits limits(const xattn_device *device) {
   return device->limits;
 }
 
+static xattn_rates rates(const xattn_device *device) {
+  return device->rates;
+}
+
 static xattn_status ask_capture(xattn_error *error, xattn_device *device, bool *capturing) {
   enum cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
   xattn_status status = xattn_cuda_check(
@@ -185,6 +189,7 @@ static const xattn_backend table = {.name = "cuda",
                                     .close = close,
                                     .describe = describe,
                                     .limits = limits,
+                                    .rates = rates,
                                     .begin = begin,
                                     .allocate = allocate,
                                     .release = release,

@@ -11,6 +11,6 @@ xattn_status xattn_cuda_copy(xattn_error *error, xattn_device *device, const xat
   }
   return xattn_cuda_check(
       error,
-      xattn_cuda_launch_copy(&arguments, (int)xattn_dtype_size(copy->dtype), xattn_stream(device)),
+      xattn_cuda_launch_copy(&arguments, copy->in_dtype, copy->out_dtype, xattn_stream(device)),
       "launching a copy");
 }

@@ -27,6 +27,7 @@ struct xattn_device {
   xattn_math math;
   xattn_staging staging;
   xattn_limits limits;
+  xattn_rates rates;
   char detail[160];
 };
 

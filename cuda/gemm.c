@@ -56,10 +56,10 @@ static int leading(int64_t ld, int64_t columns) {
   return (int)(ld < columns ? columns : ld);
 }
 
-/* One call: a batch along one level. The bias, if any, is in C already. */
+/* One call: a batch along one level. What the product is added to, if anything, is in C already. */
 static xattn_status multiply(xattn_error *error, xattn_device *device, const xattn_gemm *g,
                              const level *batch, int64_t a, int64_t b, int64_t c) {
-  const float one = 1.0F, beta = g->bias ? 1.0F : 0.0F;
+  const float one = 1.0F, beta = g->bias || g->accumulate ? 1.0F : 0.0F;
   const cublasComputeType_t compute = device->math == XATTN_MATH_TF32 && g->a.dtype == XATTN_F32
                                           ? CUBLAS_COMPUTE_32F_FAST_TF32
                                           : CUBLAS_COMPUTE_32F;
@@ -99,16 +99,27 @@ static xattn_status multiply_levels(xattn_error *error, xattn_device *device, co
   return status;
 }
 
-/* Every row of C becomes the bias, or 0. */
+/* The bias of an item, group or head, in elements from the first; it has C's dtype. NULL: there is none. */
+static const void *bias_at(const xattn_gemm *g, int64_t elements) {
+  return g->bias ? (const char *)g->bias + elements * (int64_t)xattn_dtype_size(g->c.dtype) : NULL;
+}
+
+/* Every row of C becomes its bias, or 0. A copy has four dimensions, of which rows and columns take two: of the
+ * three levels the shortest is walked. */
 static xattn_status start_from_bias(xattn_error *error, xattn_device *device, const xattn_gemm *g) {
+  int walked = 0;
+  for (int i = 1; i < LEVELS; i++)
+    if (g->batch[i] < g->batch[walked]) walked = i;
+  const int outer = walked == 0 ? 1 : 0, inner = walked == 2 ? 1 : 2;
   xattn_status status = XATTN_OK;
-  for (int64_t b = 0; b < g->batch[0] && !status; b++) {
-    xattn_copy copy = {.shape = {g->batch[1], g->batch[2], g->m, g->n},
-                       .dtype = g->c.dtype,
-                       .in = g->bias,
-                       .out = at(&g->c, b * g->c.stride[0]),
-                       .in_stride = {0, 0, 0, 1},
-                       .out_stride = {g->c.stride[1], g->c.stride[2], g->c.ld, 1}};
+  for (int64_t i = 0; i < g->batch[walked] && !status; i++) {
+    const xattn_copy copy = {.shape = {g->batch[outer], g->batch[inner], g->m, g->n},
+                             .in_dtype = g->c.dtype,
+                             .out_dtype = g->c.dtype,
+                             .in = bias_at(g, i * g->bias_stride[walked]),
+                             .out = at(&g->c, i * g->c.stride[walked]),
+                             .in_stride = {g->bias_stride[outer], g->bias_stride[inner], 0, 1},
+                             .out_stride = {g->c.stride[outer], g->c.stride[inner], g->c.ld, 1}};
     status = xattn_cuda_copy(error, device, &copy);
   }
   return status;
@@ -118,7 +129,7 @@ static xattn_status start_from_bias(xattn_error *error, xattn_device *device, co
 static xattn_status gemm_of_equals(xattn_error *error, xattn_device *device, const xattn_gemm *g) {
   if (g->n == 0) return XATTN_OK;
   xattn_status status = XATTN_OK;
-  if (g->bias || g->k == 0) status = start_from_bias(error, device, g);
+  if (g->bias || (g->k == 0 && !g->accumulate)) status = start_from_bias(error, device, g);
   return status || g->k == 0 ? status : multiply_levels(error, device, g);
 }
 
@@ -144,6 +155,7 @@ xattn_status xattn_cuda_gemm(xattn_error *error, xattn_device *device, const xat
     run.a.data = at(&gemm->a, first * gemm->a.stride[0]);
     run.b.data = at(&gemm->b, first * gemm->b.stride[0]);
     run.c.data = at(&gemm->c, first * gemm->c.stride[0]);
+    run.bias = bias_at(gemm, first * gemm->bias_stride[0]);
     status = gemm_of_equals(error, device, &run);
   }
   return status;

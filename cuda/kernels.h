@@ -51,15 +51,16 @@ cudaError_t xattn_cuda_launch_softmax(const xattn_softmax_arguments *arguments, 
                                       xattn_dtype out, xattn_softmax_kind kind, int aligned,
                                       cudaStream_t stream);
 
-/* out[i] = in[i] over four dimensions of any strides, elements of 2 or 4 bytes; in == NULL writes 0. */
+/* out[i] = in[i] over four dimensions of any strides; in == NULL writes 0. Of one dtype with itself the bits are
+ * moved; F32 becomes F16 or BF16, rounded to nearest even, and the other way round. */
 typedef struct xattn_copy_arguments {
   int64_t shape[4], in_stride[4], out_stride[4];
   const void *in;
   void *out;
 } xattn_copy_arguments;
 
-cudaError_t xattn_cuda_launch_copy(const xattn_copy_arguments *arguments, int element_bytes,
-                                   cudaStream_t stream);
+cudaError_t xattn_cuda_launch_copy(const xattn_copy_arguments *arguments, xattn_dtype in,
+                                   xattn_dtype out, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 #include "lane.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,6 +12,7 @@ struct xattn_block {
   void *data;
   size_t bytes;
   cudaEvent_t ready;              /* its contents are there; NULL: nobody has to wait */
+  uint64_t writer;                /* id of the lane that recorded it last */
   xattn_cuda_allocator allocator; /* that it came from; allocate is NULL for the pool */
   xattn_block *next;
 };
@@ -45,9 +47,11 @@ static void destroy(xattn_lane *lane) {
 }
 
 xattn_status xattn_lane_open(xattn_error *error, int index, xattn_lane **result) {
+  static _Atomic uint64_t ids;
   xattn_lane *lane = calloc(1, sizeof *lane);
   if (!lane) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
   (void)pthread_mutex_init(&lane->lock, NULL);
+  lane->id = atomic_fetch_add(&ids, 1) + 1;
   lane->index = index;
   lane->references = 1;
   xattn_status status = open_parts(error, lane);
@@ -69,6 +73,9 @@ static bool captured(cudaStream_t stream) {
 
 static void free_block(xattn_block *block) {
   if (!xattn_forked()) {
+    /* Another lane's last word on it is not in the order of this stream. */
+    if (block->ready && block->writer != block->lane->id)
+      xattn_cuda_ignore(cudaStreamWaitEvent(block->lane->stream, block->ready, 0));
     if (block->allocator.release)
       block->allocator.release(block->allocator.context, block->data, block->bytes,
                                block->lane->stream);
@@ -150,9 +157,11 @@ xattn_status xattn_lane_publish(xattn_error *error, xattn_lane *lane, xattn_memo
     status =
         xattn_cuda_check(error, cudaEventCreateWithFlags(&block->ready, cudaEventDisableTiming),
                          "creating an event");
-  return status ? status
-                : xattn_cuda_check(error, cudaEventRecord(block->ready, lane->stream),
-                                   "recording an event");
+  if (!status)
+    status =
+        xattn_cuda_check(error, cudaEventRecord(block->ready, lane->stream), "recording an event");
+  if (!status) block->writer = lane->id;
+  return status;
 }
 
 /* A capture may not wait for an event outside of it, nor ask for it in the mode that captures begin
@@ -173,7 +182,9 @@ static xattn_status must_be_ready(xattn_error *error, cudaEvent_t ready) {
 
 xattn_status xattn_lane_acquire(xattn_error *error, xattn_lane *lane, const xattn_memory *memory) {
   const xattn_block *block = memory->block;
-  if (!block->ready || block->lane == lane) return XATTN_OK; /* in the order of one stream */
+  /* What this lane wrote itself is in the order of its stream. Whose the memory is does not tell: another
+   * handle may have appended to it. */
+  if (!block->ready || block->writer == lane->id) return XATTN_OK;
   if (captured(lane->stream)) return must_be_ready(error, block->ready);
   return xattn_cuda_check(error, cudaStreamWaitEvent(lane->stream, block->ready, 0),
                           "waiting for the context");

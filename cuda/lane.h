@@ -16,6 +16,7 @@ typedef struct xattn_block xattn_block;
 
 typedef struct xattn_lane {
   pthread_mutex_t lock; /* contexts may be destroyed by other threads than the handle's */
+  uint64_t id;          /* no other lane of this process has it, before or after */
   int index;
   int references;
   cudaStream_t stream; /* where work is enqueued: own, or the caller's */

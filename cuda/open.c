@@ -44,6 +44,7 @@ static xattn_status learn(xattn_error *error, xattn_device *device, int *major) 
                                   .parallel = 1,
                                   .row_alignment = 8,
                                   .half = true};
+  device->rates = xattn_cuda_rates(device, *major, minor, processors);
   struct cudaDeviceProp properties;
   status = xattn_cuda_check(error, cudaGetDeviceProperties(&properties, device->index),
                             "asking for the device's name");

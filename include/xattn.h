@@ -31,8 +31,9 @@
  *     xattn_synchronize(handle);                                     // out is ready
  *
  * When the same context meets many queries, make it resident once (xattn_context_create) and call
- * xattn_forward. When Q, K and V are already at hand, call xattn_attention. CUDA streams, events and
- * allocators are in xattn_cuda.h.
+ * xattn_forward. When Q, K and V are already at hand, call xattn_attention. How a call is computed is chosen
+ * for its shapes among several exact forms (see "the plan of a call"). CUDA streams, events and allocators are
+ * in xattn_cuda.h.
  *
  * Rules of ownership
  *   1. The caller owns every tensor's memory. The library keeps no pointer into it after the call
@@ -41,7 +42,8 @@
  *      matching _destroy or _close, in any order. All of these take NULL.
  *   3. A handle belongs to one thread at a time. A layer never changes after its creation and
  *      serves any number of handles of its device at once; so does a context.
- *      Destroying either needs it alone: no other handle may have unfinished work on it.
+ *      Destroying either, appending to a context and truncating it need it alone: no other handle may have
+ *      unfinished work on it.
  *      After a fork, the child may go on with the CPU handles it has, on one thread; CUDA handles
  *      answer it with XATTN_ERROR_UNAVAILABLE.
  *   4. A call that fails has written nothing the caller can see, has changed nothing, and leaves
@@ -257,6 +259,36 @@ XATTN_API xattn_status xattn_reserve(xattn_handle *handle, size_t bytes);
  * handle destroyed, and the handle's work is done. NULL and 0 go back to the pool. */
 XATTN_API xattn_status xattn_set_workspace(xattn_handle *handle, void *workspace, size_t bytes);
 
+/* ------------------------------------------------------------------ rates of the device */
+
+/* What the planner weighs plans by. The built-in ones suit a device of the kind; xattn_calibrate measures. */
+typedef struct xattn_rates {
+  size_t size;
+  double flops;      /* FLOP/s of large products of F32, a multiply-add is 2 */
+  double flops_half; /* the same of F16 and BF16 */
+  double
+      operands; /* bytes/s at which a product takes in its matrices; it rules where one has few rows */
+  double stream;    /* bytes/s that matrix-vector products read and copies move */
+  double softmax;   /* elements/s */
+  double launch;    /* seconds that an operation takes which has nothing to do */
+  char source[160]; /* where they are from: "built in", "caller", "calibrated", or a file's path */
+} xattn_rates;
+
+/* The rates of the handle. At its creation they are read from the file that the environment variable
+ * XATTN_RATES names, or else from $XDG_CACHE_HOME/xattn/rates.json (~/.cache without XDG_CACHE_HOME), if it
+ * has an entry of this device, number of threads and math; otherwise, and with XATTN_RATES=builtin, they are built in. */
+XATTN_API xattn_status xattn_get_rates(xattn_handle *handle, xattn_rates *rates);
+
+/* Other rates from now on; source is not read. NULL: those of the handle's creation again.
+ * @return XATTN_ERROR_ARGUMENT: a rate is not above 0. */
+XATTN_API xattn_status xattn_set_rates(xattn_handle *handle, const xattn_rates *rates);
+
+/* Measures the rates, in about a second on a device that does nothing else, and sets them on the handle.
+ * With save they also go to the file named above, which is replaced whole, other entries kept.
+ * @return XATTN_ERROR_MEMORY, _DEVICE, _CAPTURE; with save also _IO, _FORMAT (the file is not one of rates,
+ * and is left alone), _ARGUMENT (XATTN_RATES=builtin, or there is no home). The rates are set even so. */
+XATTN_API xattn_status xattn_calibrate(xattn_handle *handle, int save);
+
 /* ------------------------------------------------------------------ memory on the device */
 
 /* Memory on the handle's device for the caller's own tensors, aligned to 256 bytes, and its return, both in
@@ -338,10 +370,19 @@ XATTN_API void xattn_layer_destroy(xattn_layer *layer);
 /* Options of a call. NULL means all defaults. */
 typedef struct xattn_options {
   size_t size;
-  const char *plan; /* how to compute it: NULL or "auto": the cheapest; "direct": project K and V */
+  const char
+      *plan; /* how to compute it: NULL or "auto": the cheapest; or a name of xattn_plan_name */
   const xattn_tensor *key_lengths; /* I32 [B] in host memory, or NULL: all Nk. Batch item b has the
                                       keys 0 .. key_lengths[b]-1; the others do not exist, whatever
                                       they hold. 0 is legal: the attention result is then 0. */
+  /* of xattn_context_create, and of xattn_plan with y, alone */
+  int64_t expected_uses;    /* forwards that the context will serve; 0: not known */
+  int64_t expected_queries; /* rows of x in each of them; 0: not known */
+  int64_t
+      context_capacity; /* rows of y to make room for, so that appending need not allocate; 0: as y has */
+  xattn_dtype
+      context_dtype; /* that it is stored in; 0: the layer's. An F32 layer's may be F16 or BF16; it is
+                                computed with in F32 even so */
 } xattn_options;
 
 /* out = cross attention of x over y, projections included.
@@ -353,36 +394,94 @@ XATTN_API xattn_status xattn_forward_once(xattn_handle *handle, const xattn_laye
                                           const xattn_tensor *x, const xattn_tensor *y,
                                           const xattn_options *options, const xattn_tensor *out);
 
-/* A context stream made ready for one layer (its keys and values), resident on the device. */
+/* A context stream made ready for one layer, resident on the device: its keys and values, or what the plan
+ * wants in place of either, such as y itself. */
 typedef struct xattn_context xattn_context;
 
-/* Projects y [B, Nk, Dc] (or [Nk, Dc]) once. options->key_lengths are copied and kept with it. */
+/* Makes y [B, Nk, Dc] (or [Nk, Dc]) ready. What is kept is chosen for options->expected_uses forwards of
+ * options->expected_queries rows (not known: 16 and 64), or named by options->plan. options->key_lengths are
+ * copied and kept with it.
+ * @return XATTN_ERROR_ARGUMENT, _SHAPE, _DTYPE, _LAYOUT, _NOT_FOUND (plan), _UNSUPPORTED, _MEMORY, _CAPTURE. */
 XATTN_API xattn_status xattn_context_create(xattn_handle *handle, const xattn_layer *layer,
                                             const xattn_tensor *y, const xattn_options *options,
                                             xattn_context **context);
 XATTN_API void xattn_context_destroy(xattn_context *context);
 
+/* Puts the rows of y [B, n, Dc] behind the keys that each item has. With options->key_lengths item b gets
+ * its first key_lengths[b] rows alone. Of the options the others are not for this call. Beyond its capacity the
+ * context moves to memory of at least twice the size. y has the batch that the context was made with; where the context
+ * was made of equal items (a batch stride of 0), so must y be.
+ * @return as xattn_context_create; on failure the context is as before. */
+XATTN_API xattn_status xattn_context_append(xattn_handle *handle, const xattn_layer *layer,
+                                            xattn_context *context, const xattn_tensor *y,
+                                            const xattn_options *options);
+
+/* Keeps the first `keys` keys of each item, those that have fewer as they are.
+ * @return XATTN_ERROR_ARGUMENT: keys is below 0 or above what the context has. */
+XATTN_API xattn_status xattn_context_truncate(xattn_context *context, int64_t keys);
+
+typedef struct xattn_context_info {
+  size_t size;
+  int64_t batch;    /* B */
+  int64_t keys;     /* Nk, of the longest item */
+  int64_t capacity; /* keys that there is room for */
+  uint64_t bytes;   /* of device memory */
+  xattn_dtype dtype;
+  int32_t reserved;
+  char form[32]; /* the plan it was made for, one of xattn_plan_name */
+} xattn_context_info;
+
+XATTN_API xattn_status xattn_context_get_info(const xattn_context *context,
+                                              xattn_context_info *info);
+
 /* xattn_forward_once without the work that the context has behind it. The context must have been
  * made with this layer; a context of batch 1 serves every batch item of x. options->key_lengths
- * must be NULL: the context carries its own. */
+ * must be NULL: the context carries its own. options->plan may name any plan that uses what is kept. */
 XATTN_API xattn_status xattn_forward(xattn_handle *handle, const xattn_layer *layer,
                                      const xattn_tensor *x, const xattn_context *context,
                                      const xattn_options *options, const xattn_tensor *out);
 
-/* ------------------------------------------------------------------ the plan of a call */
+/* ------------------------------------------------------------------ the plan of a call
+ *
+ * Matrix products associate, so the same result can be had in several ways, whose cost differs by up to the
+ * ratio of Nk to Nq. A plan's name is "scores+values", with one form of each side; "direct" is project+project.
+ *
+ *     scores     computed as                        worth it with
+ *     project    (x·Wqᵀ)·(y·Wkᵀ)ᵀ                   many queries, a context used again
+ *     push       ((x·Wqᵀ)·Wk)·yᵀ                    few queries; K is never made
+ *     merge-x    (x·M)·yᵀ       M = Wqᵀ·Wk          heads that are wide beside Dq and Dc
+ *     merge-y    x·(y·Mᵀ)ᵀ                          the same, and Dq below Dc
+ *
+ *     values
+ *     project    (P·(y·Wvᵀ))·Woᵀ                    many queries, a context used again
+ *     defer      ((P·y)·Wvᵀ)·Woᵀ                    few queries; V is never made
+ *     merge-py   (P·y)·Nᵀ       N = Wo·Wv           few heads, Do small; needs out_weight
+ *     merge-y    P·(y·Nᵀ)                           the same
+ *
+ * each per head, M and N computed once in float64 when a plan first wants them, and kept with the layer. bk adds the
+ * same to every score of a row, which the softmax takes away again: no plan reads it. */
+
+/* Name number `index` of all plans there are, "direct" first; NULL behind the last. Static strings. */
+XATTN_API const char *xattn_plan_name(int64_t index);
 
 typedef struct xattn_plan_info {
   size_t size;
-  char name[32];            /* "direct" */
+  char name[32];            /* "direct", "push+defer" */
   double flops;             /* of its matrix products, all keys counted; a multiply-add is 2 */
   double flops_direct;      /* of the direct form of the same call, for comparison */
   uint64_t workspace_bytes; /* taken from the handle's pool */
   char text[1024];          /* the steps, a line each; the same call gives the same text */
+  double bytes;             /* that its steps read and write */
+  double seconds;           /* that it should take, by the handle's rates */
+  int64_t launches;         /* operations given to the device */
 } xattn_plan_info;
 
 /* What xattn_forward_once (context NULL) or xattn_forward (y NULL) would do. Of the tensors only
  * shape, strides and dtype are read, and data may be NULL; key lengths with data are checked. Nothing
- * runs. Errors as in the call itself. */
+ * runs. With y and options->expected_uses above 0: a context of y made for so many forwards of x, and these; flops,
+ * bytes, seconds and launches are of all of them together.
+ * @return XATTN_ERROR_UNSUPPORTED where options->plan names one that the layer or the context does not allow;
+ * otherwise as in the call itself. */
 XATTN_API xattn_status xattn_plan(xattn_handle *handle, const xattn_layer *layer,
                                   const xattn_tensor *x, const xattn_tensor *y,
                                   const xattn_context *context, const xattn_options *options,

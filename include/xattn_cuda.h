@@ -11,7 +11,7 @@
  * Graphs. A call on device tensors may be captured. What the call enqueues holds addresses: the tensors,
  * the layer, the context and the handle must stay as long as the graph is launched, and key lengths are
  * those of the moment of capture. A capture cannot hold an allocation, a copy from or to host tensors, or a
- * wait for another stream's work: where one would be needed the call fails with XATTN_ERROR_CAPTURE before
+ * wait for another stream's work, nor can it merge a layer's weights for a plan that wants them: where one would be needed the call fails with XATTN_ERROR_CAPTURE before
  * anything is enqueued, and the capture goes on. Run the call once before: that makes room (as
  * xattn_reserve does by itself) and lets CUDA load the kernels, which it may refuse to do while capturing.
  *

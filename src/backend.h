@@ -37,14 +37,17 @@ typedef struct xattn_lengths {
 
 /* C = A·Bᵀ + bias   with B [n, k]    if b_transposed
  * C = A·B  + bias   with B [k, n]    otherwise
- * A is [m, k], C is [m, n], bias is [n] of C's dtype or NULL. A and B have one dtype; C has the same or
- * F32. C is overwritten, never read. With k = 0, C is the bias or zero. */
+ * A is [m, k], C is [m, n], bias is [n] of C's dtype or NULL; its strides are over the batch, 0 where items
+ * share it. A and B have one dtype; C has the same or F32. C is overwritten, never read; with `accumulate`,
+ * which goes without bias, the product is added to it. With k = 0 the product is zero. */
 typedef struct xattn_gemm {
   int64_t m, n, k;
   int64_t batch[3];
   bool b_transposed;
+  bool accumulate;
   xattn_matrix a, b, c;
   const void *bias;
+  int64_t bias_stride[3];
   xattn_lengths n_limit; /* per item: columns of C from here on are neither computed nor written */
   xattn_lengths k_limit; /* per item: the sum stops here; what A and B hold behind is not read */
 } xattn_gemm;
@@ -59,10 +62,26 @@ typedef struct xattn_softmax {
   xattn_lengths limit;
 } xattn_softmax;
 
-/* out[i] = in[i] over four dimensions of any strides, elements of one dtype. */
+/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, all of F32: A is [m, k], B [keys, k], D [keys, n], C [m, n]. A tile of scores
+ * at a time is in `scratch`, which has `parallel` pieces of tile_rows·(tile_keys + 2) floats. Keys from the item's limit on are
+ * not read; a row without a key above -inf becomes 0. */
+typedef struct xattn_attend {
+  int64_t m, n, k, keys;
+  int64_t batch[3];
+  xattn_matrix a, b, d, c;
+  const float *key_bias; /* [keys], or NULL */
+  int64_t key_bias_stride[3];
+  xattn_lengths limit;
+  float scale;
+  int64_t tile_rows, tile_keys;
+  float *scratch;
+} xattn_attend;
+
+/* out[i] = in[i] over four dimensions of any strides; F32, F16 and BF16 are converted, rounding to nearest
+ * even. F16 to BF16 and back do not occur. */
 typedef struct xattn_copy {
   int64_t shape[4];
-  xattn_dtype dtype;
+  xattn_dtype in_dtype, out_dtype;
   const void *in;
   void *out;
   int64_t in_stride[4], out_stride[4];
@@ -74,7 +93,9 @@ typedef struct xattn_limits {
   int64_t score_bytes; /* a chunk of scores of this size stays in the cache between its two GEMMs */
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
   int64_t row_alignment; /* rows of scores start at multiples of this many elements */
-  bool half;             /* computes with F16 and BF16 */
+  int64_t
+      tile_bytes; /* of scores that a pass of attend works on at a time; 0: there is no attend */
+  bool half;      /* computes with F16 and BF16 */
 } xattn_limits;
 
 typedef struct xattn_device_options {
@@ -112,6 +133,7 @@ struct xattn_backend {
   void (*close)(xattn_device *device);                                   /* waits for its work */
   void (*describe)(const xattn_device *device, xattn_handle_info *info); /* detail and threads */
   xattn_limits (*limits)(const xattn_device *device);
+  xattn_rates (*rates)(const xattn_device *device); /* sane ones; nothing is measured */
 
   /* Asked once before the steps of a call: may work be enqueued? *capturing: it is recorded into a
    * graph, not run. */
@@ -137,6 +159,7 @@ struct xattn_backend {
 
   xattn_status (*gemm)(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
   xattn_status (*softmax)(xattn_error *error, xattn_device *device, const xattn_softmax *softmax);
+  xattn_status (*attend)(xattn_error *error, xattn_device *device, const xattn_attend *attend);
   xattn_status (*copy)(xattn_error *error, xattn_device *device, const xattn_copy *copy);
   xattn_status (*synchronize)(xattn_error *error, xattn_device *device);
 };
@@ -144,6 +167,11 @@ struct xattn_backend {
 enum { XATTN_ALIGNMENT = 256 };
 
 extern const xattn_backend xattn_backend_cpu;
+
+/* On the host, in float64: row-major C[m, n] = op(A)·B with A [m, k], or [k, m] if a_transposed, and B [k, n];
+ * no extent is 0. Leading dimensions are those of full rows. */
+void xattn_multiply_f64(bool a_transposed, int64_t m, int64_t n, int64_t k, const double *a,
+                        const double *b, double *c);
 
 #define XATTN_TEXT2(x) #x
 #define XATTN_TEXT(x) XATTN_TEXT2(x)

@@ -1,5 +1,8 @@
 #include "call.h"
 
+#include <string.h>
+
+#include "merge.h"
 #include "run.h"
 
 /* The tensors of a call are shown to the steps where they are, or packed behind the plan's workspace. For
@@ -22,11 +25,23 @@ static xattn_status place_tensors(const xattn_call *call, xattn_prepared *p) {
   return xattn_stage_plan(handle, &out, &p->workspace, &room);
 }
 
+/* A plan by name, or the one that was chosen for the same problem before. */
+static xattn_status plan(const xattn_call *call, xattn_prepared *p) {
+  xattn_handle *handle = call->handle;
+  const char *name = call->options.plan;
+  bool chosen = !name || strcmp(name, "auto") == 0;
+  if (chosen) name = xattn_choice_recall(&handle->choices, &p->problem);
+  xattn_status status =
+      xattn_plan_make(&handle->error, &p->problem, &handle->rates, name, &p->plan);
+  if (!status && chosen && !name) xattn_choice_note(&handle->choices, &p->problem, p->plan.form);
+  return status;
+}
+
 xattn_status xattn_call_prepare(const xattn_call *call, xattn_prepared *p) {
   xattn_handle *handle = call->handle;
   xattn_limits limits = handle->backend->limits(handle->device);
   xattn_status status = xattn_check_call(&handle->error, call, &limits, &p->problem, &p->lengths);
-  if (!status) status = xattn_plan_make(&handle->error, &p->problem, call->options.plan, &p->plan);
+  if (!status) status = plan(call, p);
   return status ? status : place_tensors(call, p);
 }
 
@@ -44,10 +59,23 @@ static xattn_status begin(const xattn_call *call, const xattn_prepared *p) {
   return status;
 }
 
-xattn_status xattn_call_execute(const xattn_call *call, const xattn_prepared *p, void *k, void *v) {
+/* What the context keeps. */
+static void context_slots(const xattn_context *context, char *slot[XATTN_SLOT_COUNT]) {
+  const xattn_layout *at = &context->layout;
+  char *memory = context->memory.data;
+  slot[XATTN_SLOT_K] = memory + at->k;
+  slot[XATTN_SLOT_V] = memory + at->v;
+  slot[XATTN_SLOT_RAW] = memory + at->raw;
+  slot[XATTN_SLOT_KEY_BIAS] = memory + at->key_bias;
+}
+
+xattn_status xattn_call_execute(const xattn_call *call, const xattn_prepared *p) {
   xattn_handle *handle = call->handle;
   char *workspace;
+  xattn_run run = {.backend = handle->backend, .device = handle->device, .lengths = p->lengths};
   xattn_status status = begin(call, p);
+  if (!status && call->layer)
+    status = xattn_layer_merge(handle, call->layer, p->plan.form, run.slot);
   if (!status) status = xattn_workspace(handle, p->workspace, &workspace);
   if (!status) status = xattn_stage_in(handle, &p->x, p->problem.dtype, workspace);
   if (!status) status = xattn_stage_in(handle, &p->y, p->problem.dtype, workspace);
@@ -55,22 +83,22 @@ xattn_status xattn_call_execute(const xattn_call *call, const xattn_prepared *p,
   if (!status) status = xattn_stage_in(handle, &p->v, p->problem.dtype, workspace);
   if (status) return status;
 
-  xattn_run run = {.backend = handle->backend, .device = handle->device, .lengths = p->lengths};
   if (call->layer)
     for (int slot = XATTN_SLOT_WQ; slot <= XATTN_SLOT_BO; slot++)
       run.slot[slot] = call->layer->weight[slot];
   run.slot[XATTN_SLOT_X] = xattn_stage_address(&p->x, workspace);
   run.slot[XATTN_SLOT_Y] = xattn_stage_address(&p->y, workspace);
   run.slot[XATTN_SLOT_OUT] = xattn_stage_address(&p->out, workspace);
-  run.slot[XATTN_SLOT_K] = k ? k : xattn_stage_address(&p->k, workspace);
-  run.slot[XATTN_SLOT_V] = v ? v : xattn_stage_address(&p->v, workspace);
+  run.slot[XATTN_SLOT_K] = xattn_stage_address(&p->k, workspace);
+  run.slot[XATTN_SLOT_V] = xattn_stage_address(&p->v, workspace);
+  if (call->context) context_slots(call->context, run.slot);
   run.slot[XATTN_SLOT_WORKSPACE] = workspace;
   status = xattn_run_plan(&handle->error, &run, &p->plan);
   handle->stats.launches += run.launches;
   if (!status) status = xattn_stage_out(handle, &p->out, workspace);
   if (status) return status;
   handle->stats.calls++;
-  handle->stats.flops += p->plan.flops;
+  handle->stats.flops += p->plan.cost.flops;
   return XATTN_OK;
 }
 

@@ -22,8 +22,7 @@ typedef struct xattn_prepared {
 /* Checks the call and plans it. Nothing on the device is touched. */
 xattn_status xattn_call_prepare(const xattn_call *call, xattn_prepared *prepared);
 
-/* Makes room in the workspace and runs the plan. k and v are a context's, or NULL. */
-xattn_status xattn_call_execute(const xattn_call *call, const xattn_prepared *prepared, void *k,
-                                void *v);
+/* Makes room in the workspace and runs the plan. call->context may have been made since. */
+xattn_status xattn_call_execute(const xattn_call *call, const xattn_prepared *prepared);
 
 #endif

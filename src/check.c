@@ -1,6 +1,7 @@
 #include "check.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "stage.h"
 #include "tensor.h"
@@ -65,7 +66,6 @@ static void from_layer(const xattn_layer *layer, xattn_problem *p) {
   p->value_dim = info->value_dim;
   p->out_dim = layer->weight[XATTN_SLOT_WO] ? info->out_dim : 0;
   p->query_bias = layer->weight[XATTN_SLOT_BQ] != NULL;
-  p->key_bias = layer->weight[XATTN_SLOT_BK] != NULL;
   p->value_bias = layer->weight[XATTN_SLOT_BV] != NULL;
   p->out_bias = layer->weight[XATTN_SLOT_BO] != NULL;
   p->scale = info->scale;
@@ -82,7 +82,7 @@ static xattn_status context_stream(xattn_error *error, const xattn_call *call, x
   p->y = stream_view(call, call->y);
   p->keys = rows_of(call->y);
   p->batch = batch_of(call->y);
-  p->context_batch = p->y.batch == 0 && p->batch > 1 ? 1 : p->batch;
+  p->context_batch = p->y.batch == 0 && p->batch > 1 && p->keys > 0 ? 1 : p->batch;
   return XATTN_OK;
 }
 
@@ -127,14 +127,55 @@ static xattn_status key_lengths(xattn_error *error, const xattn_call *call, xatt
   const xattn_tensor *tensor = call->options.key_lengths;
   xattn_status status =
       xattn_check_lengths(error, tensor, p->batch, p->keys, call->shape_only, lengths);
+  p->lengths = tensor != NULL;
   if (status || !tensor || !call->out) return status;
   return xattn_tensor_disjoint(error, "out", call->out, "options.key_lengths", tensor);
 }
 
-static void kept_views(const xattn_problem *p, xattn_view *k, xattn_view *v) {
-  int64_t k_width = p->kv_heads * p->head_dim, v_width = p->kv_heads * p->value_dim;
-  *k = (xattn_view){p->keys * k_width, k_width, p->head_dim, 1};
-  *v = (xattn_view){p->keys * v_width, v_width, p->value_dim, 1};
+/* What the options say of a context that is made. */
+static xattn_status store_of(xattn_error *error, const xattn_call *call, xattn_problem *p) {
+  const xattn_options *o = &call->options;
+  if (o->expected_uses < 0 || o->expected_queries < 0)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT,
+                      "options.expected_uses: %lld, expected_queries: %lld; neither may be below 0",
+                      (long long)o->expected_uses, (long long)o->expected_queries);
+  if (o->context_capacity && o->context_capacity < p->keys)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT,
+                      "options.context_capacity: %lld is below the %lld rows of y",
+                      (long long)o->context_capacity, (long long)p->keys);
+  if (o->context_capacity > p->limits.max_extent)
+    return xattn_fail(error, XATTN_ERROR_UNSUPPORTED,
+                      "options.context_capacity: %lld, at most %lld",
+                      (long long)o->context_capacity, (long long)p->limits.max_extent);
+  xattn_dtype dtype = o->context_dtype ? o->context_dtype : p->dtype;
+  bool narrow = p->dtype == XATTN_F32 && (dtype == XATTN_F16 || dtype == XATTN_BF16);
+  if (dtype != p->dtype && !narrow)
+    return xattn_fail(error, XATTN_ERROR_DTYPE,
+                      "options.context_dtype: is %s; must be the layer's, %s%s",
+                      xattn_dtype_name(dtype), xattn_dtype_name(p->dtype),
+                      p->dtype == XATTN_F32 ? ", or F16 or BF16" : "");
+  p->uses = o->expected_uses;
+  p->expected_queries = o->expected_queries;
+  p->store = (xattn_store){.dtype = dtype,
+                           .capacity = o->context_capacity ? o->context_capacity : p->keys};
+  return XATTN_OK;
+}
+
+/* Options that only a context's maker may set. */
+static xattn_status no_store_options(xattn_error *error, const xattn_options *o) {
+  const struct {
+    const char *name;
+    int64_t value;
+  } fields[] = {{"expected_uses", o->expected_uses},
+                {"expected_queries", o->expected_queries},
+                {"context_capacity", o->context_capacity},
+                {"context_dtype", o->context_dtype}};
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+    if (fields[i].value)
+      return xattn_fail(error, XATTN_ERROR_ARGUMENT,
+                        "options.%s: %lld; it is for xattn_context_create, must be 0 here",
+                        fields[i].name, (long long)fields[i].value);
+  return XATTN_OK;
 }
 
 static xattn_status once(xattn_error *error, const xattn_call *call, xattn_problem *p,
@@ -145,7 +186,8 @@ static xattn_status once(xattn_error *error, const xattn_call *call, xattn_probl
   if (!status) status = expect(error, "y", call->y, "batch", p->batch, "x has", batch_of(call->x));
   if (!status) status = output_stream(error, call, p);
   if (!status) status = key_lengths(error, call, p, lengths);
-  return status;
+  if (status) return status;
+  return call->shape_only ? store_of(error, call, p) : no_store_options(error, &call->options);
 }
 
 static xattn_status forward(xattn_error *error, const xattn_call *call, xattn_problem *p,
@@ -156,26 +198,31 @@ static xattn_status forward(xattn_error *error, const xattn_call *call, xattn_pr
   if (call->options.key_lengths)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT,
                       "options.key_lengths: the context carries its own, this must be NULL");
-  xattn_status status = query_stream(error, call, p);
+  xattn_status status = no_store_options(error, &call->options);
+  if (!status) status = query_stream(error, call, p);
   if (status) return status;
   p->batch = batch_of(call->x);
   if (context->batch != 1)
     status = expect(error, "x", call->x, "batch", p->batch, "the context has", context->batch);
   p->keys = context->keys;
   p->context_batch = context->stored_batch;
-  kept_views(p, &p->k, &p->v);
+  p->store = context->store;
+  p->lengths = context->lengths != NULL;
   if (!status) status = output_stream(error, call, p);
   if (context->lengths)
     *lengths = (xattn_lengths){.count = context->lengths, .step = context->batch == 1 ? 0 : 1};
   return status;
 }
 
+/* Rows for a context that is made, or for one that is there, from row call->start on. */
 static xattn_status context(xattn_error *error, const xattn_call *call, xattn_problem *p,
                             xattn_lengths *lengths) {
   xattn_status status = context_stream(error, call, p);
   if (!status) status = key_lengths(error, call, p, lengths);
-  kept_views(p, &p->k, &p->v);
-  return status;
+  if (status || !call->context) return status ? status : store_of(error, call, p);
+  p->store = call->context->store;
+  p->store.start = call->start;
+  return no_store_options(error, &call->options);
 }
 
 static xattn_status attention_shapes(xattn_error *error, const xattn_call *call, xattn_problem *p) {
@@ -232,6 +279,7 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
   for (int i = 0; i < 3 && !status; i++)
     status = xattn_tensor_disjoint(error, "out", call->out, tensors[i].name, tensors[i].tensor);
   if (!status) status = key_lengths(error, call, p, lengths);
+  if (!status) status = no_store_options(error, &call->options);
   if (status) return status;
   if (!isfinite(call->scale) || call->scale < 0.0F)
     return xattn_fail(error, XATTN_ERROR_ARGUMENT, "scale: %g must be finite and not below 0",
@@ -247,7 +295,9 @@ static xattn_status attention(xattn_error *error, const xattn_call *call, xattn_
 xattn_status xattn_check_call(xattn_error *error, const xattn_call *call,
                               const xattn_limits *limits, xattn_problem *problem,
                               xattn_lengths *lengths) {
-  *problem = (xattn_problem){.task = call->task, .limits = *limits};
+  memset(problem, 0, sizeof *problem); /* padding too: problems are compared as bytes */
+  problem->task = call->task;
+  problem->limits = *limits;
   *lengths = (xattn_lengths){0};
   if (call->layer) from_layer(call->layer, problem);
   switch (call->task) {

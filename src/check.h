@@ -11,7 +11,8 @@ typedef struct xattn_call {
   xattn_handle *handle;
   const xattn_layer *layer;
   const xattn_tensor *x, *y; /* attention: x is q */
-  const xattn_context *context;
+  xattn_context *context;    /* forward: read; context: appended to, from row `start` on, or NULL */
+  int64_t start;
   const xattn_tensor *k, *v;
   const xattn_tensor *out;
   float scale; /* attention alone */

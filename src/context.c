@@ -1,29 +1,8 @@
+/* Contexts: what a layer's plans want of y, resident. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "call.h"
-
-/* Bytes of a kept K or V, rounded up to the alignment; false if memory cannot be that large. */
-static bool kept_bytes(const xattn_problem *p, int64_t width, int64_t *bytes) {
-  int64_t item = (int64_t)xattn_dtype_size(p->dtype);
-  if (__builtin_mul_overflow(p->context_batch, p->keys, bytes) ||
-      __builtin_mul_overflow(*bytes, p->kv_heads * width, bytes) || *bytes > INT64_MAX / 16)
-    return false;
-  *bytes = (*bytes * item + XATTN_ALIGNMENT - 1) / XATTN_ALIGNMENT * XATTN_ALIGNMENT;
-  return true;
-}
-
-static xattn_status context_memory(xattn_handle *handle, const xattn_problem *problem,
-                                   xattn_context *made) {
-  int64_t k, v;
-  if (!kept_bytes(problem, problem->head_dim, &k) || !kept_bytes(problem, problem->value_dim, &v))
-    return xattn_fail(&handle->error, XATTN_ERROR_MEMORY,
-                      "context: %lld × %lld rows are larger than memory can be",
-                      (long long)problem->context_batch, (long long)problem->keys);
-  xattn_status status = xattn_memory_new(handle, (size_t)(k + v), &made->memory);
-  made->k = made->memory.data;
-  made->v = (char *)made->memory.data + k;
-  return status;
-}
 
 /* The backends take lengths from host memory. */
 static xattn_status copy_lengths(xattn_handle *handle, int64_t count, xattn_lengths lengths,
@@ -34,6 +13,21 @@ static xattn_status copy_lengths(xattn_handle *handle, int64_t count, xattn_leng
     return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "context: out of memory");
   for (int64_t b = 0; b < count; b++) made->lengths[b] = lengths.count[b * lengths.step];
   return XATTN_OK;
+}
+
+/* Room for what the plan's form keeps. */
+static xattn_status context_memory(xattn_handle *handle, const xattn_prepared *prepared,
+                                   xattn_context *made) {
+  const xattn_problem *p = &prepared->problem;
+  made->form = prepared->plan.form;
+  made->store = p->store;
+  made->store.scores = xattn_form_keeps_scores(made->form);
+  made->store.values = xattn_form_keeps_values(made->form);
+  if (!xattn_store_layout(p, &made->store, &made->layout))
+    return xattn_fail(&handle->error, XATTN_ERROR_MEMORY,
+                      "context: %lld × %lld rows are larger than memory can be",
+                      (long long)p->context_batch, (long long)made->store.capacity);
+  return xattn_memory_new(handle, (size_t)made->layout.bytes, &made->memory);
 }
 
 xattn_status xattn_context_create(xattn_handle *handle, const xattn_layer *layer,
@@ -54,8 +48,9 @@ xattn_status xattn_context_create(xattn_handle *handle, const xattn_layer *layer
   made->stored_batch = prepared.problem.context_batch;
   made->keys = prepared.problem.keys;
   status = copy_lengths(handle, made->batch, prepared.lengths, made);
-  if (!status) status = context_memory(handle, &prepared.problem, made);
-  if (!status) status = xattn_call_execute(&call, &prepared, made->k, made->v);
+  if (!status) status = context_memory(handle, &prepared, made);
+  call.context = made;
+  if (!status) status = xattn_call_execute(&call, &prepared);
   if (!status) status = handle->backend->publish(&handle->error, handle->device, &made->memory);
   if (status) {
     xattn_context_destroy(made);
@@ -70,4 +65,29 @@ void xattn_context_destroy(xattn_context *context) {
   xattn_memory_free(&context->memory);
   free(context->lengths);
   free(context);
+}
+
+xattn_status xattn_context_truncate(xattn_context *context, int64_t keys) {
+  xattn_error *error = xattn_thread_error();
+  if (!context) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "context: is NULL");
+  if (keys < 0 || keys > context->keys)
+    return xattn_fail(error, XATTN_ERROR_ARGUMENT, "keys: %lld is not in 0 to %lld",
+                      (long long)keys, (long long)context->keys);
+  context->keys = keys;
+  for (int64_t b = 0; context->lengths && b < context->batch; b++)
+    if (context->lengths[b] > keys) context->lengths[b] = (int32_t)keys;
+  return XATTN_OK;
+}
+
+xattn_status xattn_context_get_info(const xattn_context *context, xattn_context_info *info) {
+  xattn_error *error = xattn_thread_error();
+  if (!context) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "context: is NULL");
+  xattn_context_info own = {.size = sizeof own,
+                            .batch = context->batch,
+                            .keys = context->keys,
+                            .capacity = context->store.capacity,
+                            .bytes = (uint64_t)context->layout.bytes,
+                            .dtype = context->store.dtype};
+  (void)snprintf(own.form, sizeof own.form, "%s", xattn_form_name(context->form));
+  return xattn_write_sized(error, "info", &own, sizeof own, info);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "objects.h"
+#include "rates.h"
 
 enum { MAX_THREADS = 4096 };
 
@@ -40,7 +41,10 @@ xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **ha
   xattn_handle *h = calloc(1, sizeof *h);
   if (!h) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
   status = open_device(error, &own, h);
-  if (status) {
+  if (!status) {
+    xattn_rates_find(h, &own);
+    h->rates = h->first_rates;
+  } else {
     free(h);
     return status;
   }

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "convert.h"
+#include "merge.h"
 #include "tensor.h"
 
 /* One weight of a layer: its name, where it goes, the shape it must have (a vector has rows 0). */
@@ -178,7 +179,9 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   if (status) return status;
   status = upload(handle, &made, parts);
   xattn_layer *result = status ? NULL : malloc(sizeof *result);
-  if (!result) {
+  if (result) made.merged = xattn_merged_new();
+  if (!made.merged) {
+    free(result);
     xattn_memory_free(&made.memory);
     if (!status) status = xattn_fail(error, XATTN_ERROR_MEMORY, "layer: out of memory");
     return status;
@@ -198,6 +201,7 @@ xattn_status xattn_layer_get_info(const xattn_layer *layer, xattn_layer_info *in
 
 void xattn_layer_destroy(xattn_layer *layer) {
   if (!layer) return;
+  xattn_merged_free(layer->merged);
   xattn_memory_free(&layer->memory);
   free(layer);
 }

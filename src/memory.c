@@ -20,11 +20,11 @@ void xattn_memory_free(xattn_memory *memory) {
 }
 
 /* Puts memory on the handle's list; on failure it stays the caller's. */
-static xattn_status keep(xattn_handle *handle, const xattn_memory *memory) {
-  xattn_kept *kept = malloc(sizeof *kept);
-  if (!kept) return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "handle: out of memory");
-  *kept = (xattn_kept){.memory = *memory, .next = handle->kept};
-  handle->kept = kept;
+static xattn_status hold(xattn_handle *handle, const xattn_memory *memory) {
+  xattn_held *held = malloc(sizeof *held);
+  if (!held) return xattn_fail(&handle->error, XATTN_ERROR_MEMORY, "handle: out of memory");
+  *held = (xattn_held){.memory = *memory, .next = handle->held};
+  handle->held = held;
   return XATTN_OK;
 }
 
@@ -32,7 +32,7 @@ static xattn_status keep(xattn_handle *handle, const xattn_memory *memory) {
 static xattn_status grow_pool(xattn_handle *handle, uint64_t bytes) {
   xattn_memory larger;
   xattn_status status = xattn_memory_new(handle, bytes, &larger);
-  if (!status && handle->captured && handle->pool.data) status = keep(handle, &handle->pool);
+  if (!status && handle->captured && handle->pool.data) status = hold(handle, &handle->pool);
   if (status) {
     xattn_memory_free(&larger);
     return status;
@@ -93,7 +93,7 @@ xattn_status xattn_device_alloc(xattn_handle *handle, size_t bytes, void **memor
   xattn_status status = xattn_handle_begin(handle, &capturing);
   if (!status) status = xattn_memory_new(handle, bytes ? bytes : 1, &made);
   if (status) return status;
-  status = keep(handle, &made);
+  status = hold(handle, &made);
   if (status) {
     xattn_memory_free(&made);
     return status;
@@ -106,8 +106,8 @@ xattn_status xattn_device_free(xattn_handle *handle, void *memory) {
   xattn_error *error = xattn_error_of(handle);
   if (!memory) return XATTN_OK;
   if (!handle) return xattn_fail(error, XATTN_ERROR_ARGUMENT, "handle: is NULL");
-  for (xattn_kept **at = &handle->kept; *at; at = &(*at)->next) {
-    xattn_kept *found = *at;
+  for (xattn_held **at = &handle->held; *at; at = &(*at)->next) {
+    xattn_held *found = *at;
     if (found->memory.data != memory) continue;
     *at = found->next;
     xattn_memory_free(&found->memory);
@@ -120,10 +120,10 @@ xattn_status xattn_device_free(xattn_handle *handle, void *memory) {
 
 void xattn_memory_close(xattn_handle *handle) {
   xattn_memory_free(&handle->pool);
-  while (handle->kept) {
-    xattn_kept *next = handle->kept->next;
-    xattn_memory_free(&handle->kept->memory);
-    free(handle->kept);
-    handle->kept = next;
+  while (handle->held) {
+    xattn_held *next = handle->held->next;
+    xattn_memory_free(&handle->held->memory);
+    free(handle->held);
+    handle->held = next;
   }
 }

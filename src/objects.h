@@ -2,13 +2,14 @@
 #ifndef XATTN_OBJECTS_H
 #define XATTN_OBJECTS_H
 
+#include "choices.h"
 #include "plan.h"
 
 /* Memory that lives until it is given back, or its handle goes. */
-typedef struct xattn_kept {
+typedef struct xattn_held {
   xattn_memory memory;
-  struct xattn_kept *next;
-} xattn_kept;
+  struct xattn_held *next;
+} xattn_held;
 
 struct xattn_handle {
   const xattn_backend *backend;
@@ -17,9 +18,12 @@ struct xattn_handle {
   xattn_memory pool; /* of workspace */
   void *callers;     /* workspace of the caller in its place, or NULL */
   uint64_t callers_bytes;
-  xattn_kept *kept; /* the caller's allocations, and pools that captured graphs may use */
+  xattn_held *held; /* the caller's allocations, and pools that captured graphs may use */
   bool captured;    /* a call was captured: the pool's address is in a graph */
   xattn_stats stats;
+  xattn_choices choices; /* by the rates in use */
+  xattn_math math;
+  xattn_rates rates, first_rates; /* in use, and those of the creation */
   char note[160];
   xattn_error error;
 };
@@ -29,16 +33,19 @@ struct xattn_layer {
   xattn_memory memory;            /* all weights, one after another */
   void *weight[XATTN_SLOT_COUNT]; /* by slot WQ .. BO; NULL where the layer has none */
   xattn_layer_info info;
+  struct xattn_merged *merged; /* products of its weights, made when a plan first wants them */
 };
 
 struct xattn_context {
-  xattn_memory memory;  /* K, then V */
+  xattn_memory memory;
   uint64_t layer;       /* id of the layer it was made for */
   int64_t batch;        /* as the caller sees it */
   int64_t stored_batch; /* 1 if every item is the same */
-  int64_t keys;
-  void *k, *v;      /* [stored_batch, keys, Hkv·Dh], [stored_batch, keys, Hkv·Dv] */
-  int32_t *lengths; /* [batch] in host memory, or NULL */
+  int64_t keys;         /* of the longest item */
+  xattn_form form;
+  xattn_store store;   /* what is kept */
+  xattn_layout layout; /* where it lies in memory */
+  int32_t *lengths;    /* [batch] in host memory, or NULL: all have `keys` */
 };
 
 /* Allocates on the handle's device and counts it. */

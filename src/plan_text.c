@@ -28,6 +28,10 @@ static int columns_of(const char *text) {
   return columns;
 }
 
+/* FLOPs do not depend on rates. */
+static const xattn_rates no_rates = {
+    .flops = 1, .flops_half = 1, .operands = 1, .stream = 1, .softmax = 1};
+
 static void put_step(writer *w, int number, const xattn_step *step) {
   put(w, "  %d  %s%*s", number, step->text, 34 - columns_of(step->text), "");
   switch (step->kind) {
@@ -35,10 +39,13 @@ static void put_step(writer *w, int number, const xattn_step *step) {
       put(w, "copy [%lld, %lld, %lld, %lld]", (long long)step->batch, (long long)step->rows,
           (long long)step->heads, (long long)step->columns);
       break;
-    case XATTN_STEP_LINEAR:
-      put(w, "%lld × GEMM %lld × %lld × %lld", (long long)step->batch, (long long)step->rows,
+    case XATTN_STEP_LINEAR: {
+      int64_t items = step->joined ? 1 : step->batch;
+      put(w, "%lld × GEMM %lld × %lld × %lld", (long long)(items * step->heads),
+          (long long)(step->joined ? step->batch * step->rows : step->rows),
           (long long)step->columns, (long long)step->depth);
       break;
+    }
     case XATTN_STEP_ATTEND:
       put(w, "%lld × %lld heads, %lld queries, %lld keys, %lld × %lld × %lld × %lld rows at a time",
           (long long)step->batch, (long long)step->heads, (long long)step->rows,
@@ -46,14 +53,15 @@ static void put_step(writer *w, int number, const xattn_step *step) {
           (long long)step->chunk[2], (long long)step->chunk[3]);
       break;
   }
-  if (step->flops > 0) put(w, ", %.4g GFLOP", step->flops * 1e-9);
+  double flops = xattn_step_cost(step, &no_rates).flops;
+  if (flops > 0.0) put(w, ", %.4g GFLOP", flops * 1e-9);
   put(w, "\n");
 }
 
 void xattn_plan_text(const xattn_plan_steps *plan, char *text, size_t size) {
   writer w = {.text = text, .size = size};
   if (size) text[0] = '\0';
-  put(&w, "plan %s: %d steps, %.4g GFLOP, workspace %lld bytes\n", plan->name, plan->count,
-      plan->flops * 1e-9, (long long)plan->workspace);
+  put(&w, "plan %s: %d steps, %.4g GFLOP, workspace %lld bytes\n", xattn_form_name(plan->form),
+      plan->count, plan->cost.flops * 1e-9, (long long)plan->workspace);
   for (int i = 0; i < plan->count; i++) put_step(&w, i + 1, &plan->step[i]);
 }

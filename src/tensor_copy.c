@@ -37,7 +37,7 @@ static xattn_status check(xattn_handle *handle, const xattn_tensor *src, const x
 /* One after another on the device, strides as the tensors say. */
 static xattn_status copy_on_device(xattn_handle *handle, const xattn_tensor *src, void *from,
                                    const xattn_tensor *dst, void *to) {
-  xattn_copy copy = {.dtype = dst->dtype, .in = from, .out = to};
+  xattn_copy copy = {.in_dtype = dst->dtype, .out_dtype = dst->dtype, .in = from, .out = to};
   for (int32_t i = 0; i < 4; i++) {
     int32_t d = i - (4 - src->rank); /* leading dimensions of 1 */
     copy.shape[i] = d < 0 ? 1 : src->shape[d];

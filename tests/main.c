@@ -5,25 +5,34 @@
 Suite *suite_api(void);
 Suite *suite_attention(void);
 Suite *suite_cases(void);
+Suite *suite_context_rules(void);
+Suite *suite_context_types(void);
+Suite *suite_contexts(void);
 Suite *suite_convert(void);
 Suite *suite_errors(void);
 Suite *suite_exact(void);
 Suite *suite_files(void);
+Suite *suite_forms(void);
 Suite *suite_gemm(void);
 Suite *suite_layer(void);
 Suite *suite_load(void);
 Suite *suite_memory(void);
 Suite *suite_npy(void);
 Suite *suite_plan(void);
+Suite *suite_rates(void);
 Suite *suite_softmax(void);
 Suite *suite_statedict(void);
 Suite *suite_steady(void);
 
 int main(void) {
+  /* What a user has measured must not choose the plans of the tests. */
+  if (setenv("XATTN_RATES", "builtin", 0)) return EXIT_FAILURE;
   Suite *(*const suites[])(void) = {
-      suite_api,       suite_errors, suite_plan,   suite_convert, suite_files, suite_npy,
-      suite_statedict, suite_load,   suite_gemm,   suite_softmax, suite_exact, suite_attention,
-      suite_layer,     suite_steady, suite_memory, suite_cases,
+      suite_api,           suite_errors,        suite_plan,   suite_convert, suite_files,
+      suite_npy,           suite_statedict,     suite_load,   suite_gemm,    suite_softmax,
+      suite_exact,         suite_attention,     suite_layer,  suite_forms,   suite_contexts,
+      suite_context_rules, suite_context_types, suite_steady, suite_memory,  suite_rates,
+      suite_cases,
   };
   SRunner *runner = srunner_create(NULL);
   for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)

@@ -55,8 +55,10 @@ _Static_assert(sizeof(xattn_layer_weights) == sizeof(size_t) + 2 * 8 + 8 + 8 * s
 _Static_assert(sizeof(xattn_load_options) == sizeof(size_t) + sizeof(char *) + 2 * 8 + 8,
                "padding");
 _Static_assert(sizeof(xattn_layer_info) == sizeof(size_t) + 8 * 8 + 8, "padding");
-_Static_assert(sizeof(xattn_options) == sizeof(size_t) + 2 * sizeof(void *), "padding");
-_Static_assert(sizeof(xattn_plan_info) == sizeof(size_t) + 32 + 3 * 8 + 1024, "padding");
+_Static_assert(sizeof(xattn_options) == sizeof(size_t) + 2 * sizeof(void *) + 3 * 8 + 8, "padding");
+_Static_assert(sizeof(xattn_plan_info) == sizeof(size_t) + 32 + 3 * 8 + 1024 + 3 * 8, "padding");
+_Static_assert(sizeof(xattn_context_info) == sizeof(size_t) + 4 * 8 + 8 + 32, "padding");
+_Static_assert(sizeof(xattn_rates) == sizeof(size_t) + 6 * 8 + 160, "padding");
 _Static_assert(sizeof(xattn_file_layer_info) == sizeof(size_t) + 256 + 32 + 5 * 8 + 8, "padding");
 
 /* An older caller's struct ends early; a newer one's has fields unknown here. */

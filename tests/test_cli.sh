@@ -5,6 +5,8 @@ set -eu
 export LC_ALL=C
 # A build with the address sanitizer shall refuse what is too large as malloc does.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-}:allocator_may_return_null=1"
+# What was measured on this machine earlier must not matter, and no test may write to the user's cache.
+export XATTN_RATES=builtin
 
 if [ $# -ne 2 ]; then
   echo "usage: $0 XATTN MAKE-INPUTS" >&2
@@ -21,6 +23,7 @@ done
 root=$(realpath "$(dirname "$0")/..")
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+export XDG_CACHE_HOME="$tmp/cache"
 passed=0
 failed=0
 
@@ -166,8 +169,8 @@ gives() {
 
 # ------------------------------------------------------------------ usage
 
-for arguments in --help help -h 'help run' 'help info' 'help bench' 'run --help' 'info --help' \
-  'bench --help' 'run -h'; do
+for arguments in --help help -h 'help run' 'help info' 'help bench' 'help plan' 'help calibrate' \
+  'run --help' 'info --help' 'bench --help' 'plan --help' 'calibrate --help' 'run -h'; do
   # shellcheck disable=SC2086 # words are meant
   exits 0 "$arguments" $arguments
   prints "$arguments" '^usage: xattn '
@@ -203,9 +206,12 @@ for value in '' 0 -1 ' 1' +1 0x10 1.5 1e3 many 99999999999999999999; do
   exits 2 "repeat '$value'" "${run[@]}" --repeat "$value"
   says "repeat '$value'" "^xattn run: --repeat: expected an integer from 1 to [0-9]+, got '"
 done
-for value in '' nan inf -1 1s 0x1 1e9; do
-  exits 2 "seconds '$value'" bench --seconds "$value"
-  says "seconds '$value'" "^xattn bench: --seconds: expected a number from 0 to [0-9]+, got '"
+for command in bench plan; do
+  for value in '' nan inf -1 1s 0x1 1e9; do
+    exits 2 "$command seconds '$value'" $command --seconds "$value"
+    says "$command seconds '$value'" \
+      "^xattn $command: --seconds: expected a number from 0 to [0-9]+, got '"
+  done
 done
 exits 2 'threads' "${run[@]}" --threads -3
 exits 2 'both forms' bench --json --csv
@@ -410,6 +416,200 @@ grep -Ev '^ *(#|$)' "$root/bench/shapes/cases.txt" | awk 'NF < 8 || NF > 9 { exi
   verdict 'cases.txt: fields' 1
 exits 0 'cases.txt' bench --cases "$root/bench/shapes/cases.txt" --only mt --seconds 0 --json
 prints 'cases.txt' '"case":"mt"'
+
+# ------------------------------------------------------------------ plan
+
+# json_holds NAME EXPRESSION: an expression of Python about the object j on stdout, and its first case c.
+json_holds() {
+  holds "$1: valid" json_on_stdout
+  command -v python3 >/dev/null || return 0
+  holds "$1: $2" python3 -c 'import json, sys
+j = json.load(open(sys.argv[1]))
+c = j.get("cases", [None])[0]
+assert eval(sys.argv[2])' "$tmp/stdout" "$2"
+}
+
+small=(plan --device cpu --shape "2,3,5,8,4" --heads 2)
+exits 0 plan "${small[@]}" --out-dim 6
+prints plan '^layer +query 8, context 4, out 6; heads 2 of 4, '
+prints plan '^call +x \[2, 3, 8\], y \[2, 5, 4\], out \[2, 3, 6\]$'
+prints plan '^rates +products [0-9.]+ GFLOP/s;'
+prints plan '^ +from: built in$'
+holds 'plan: 16 forms' \
+  [ "$(grep -Ec '^[* ] (direct|[a-z-]+\+[a-z-]+)( +[0-9.]+){4}$' "$tmp/stdout")" -eq 16 ]
+holds 'plan: one is picked' [ "$(grep -c '^\* ' "$tmp/stdout")" -eq 1 ]
+picked=$(sed -n 's/^\* \([^ ]*\) .*/\1/p' "$tmp/stdout")
+prints plan "^picked ${picked//+/\\+}: least predicted time, [0-9.]+ of "
+prints plan "^plan ${picked//+/\\+}: [0-9]+ steps"
+exits 0 'plan without out_weight' "${small[@]}"
+prints 'plan without out_weight' '^left out: the layer has no out_weight'
+prints 'plan without out_weight' '^  .*merge-y\+merge-py'
+exits 0 'plan of another' "${small[@]}" --plan push+defer
+prints 'plan of another' '^plan push\+defer: '
+exits 1 'plan not allowed' "${small[@]}" --plan merge-y+merge-y
+says 'plan not allowed' "^xattn plan: --plan: 'merge-y\+merge-y': the layer has no out_weight"
+holds 'plan not allowed: nothing on stdout' is_empty "$tmp/stdout"
+exits 0 'plan json' "${small[@]}" --kv-heads 1 --head-dim 3 --value-dim 5 --out-dim 6 --biases --json
+json_holds 'plan json' 'len(j["cases"]) == 1 and len(c["plans"]) == 16'
+json_holds 'plan json' 'j["rates"]["source"] == "built in" and j["uses"] == 0'
+json_holds 'plan json' '"ms_measured" not in c["plans"][0] and "best" not in c and "within" not in j'
+json_holds 'plan json' 'sorted(c["plans"], key=lambda p: p["ms_predicted"]) == c["plans"]'
+json_holds 'plan json' 'c["picked"] == c["steps_of"]'
+# A context that is used again and again is projected once: the more uses, the more of the time is theirs.
+exits 0 'plan uses' "${small[@]}" --uses 1000 --plan direct --json
+json_holds 'plan uses' 'j["uses"] == 1000 and c["steps"].count("plan direct") == 2'
+json_holds 'plan uses' '[p for p in c["plans"] if p["plan"] == "direct"][0]["launches"] > 1000'
+exits 0 'plan csv' "${small[@]}" --csv
+prints 'plan csv' '^case,plan,picked,gflop,mbytes,launches,ms_predicted,ms_measured,runs$'
+prints 'plan csv' '^shape,direct,[01],[0-9.e-]+,[0-9.e-]+,[0-9]+,[0-9.]+,,0$'
+exits 0 'plan of a real layer' plan --weights two.safetensors --prefix b --shape 1,2,2 --json
+json_holds 'plan of a real layer' 'c["x"] == [1, 2, 1] and c["left_out"]'
+exits 0 'plan, many queries' plan --device cpu --shape 1,4096,4096,64,64 --heads 1 --out-dim 64
+exits 0 'plan, one query' plan --device cpu --shape 1,1,4096,512,512 --heads 8 --json
+json_holds 'plan, one query' 'c["picked"] != "direct"'
+
+exits 0 'plan measure' "${small[@]}" --measure --seconds 0 --all --json
+json_holds 'plan measure' 'all(1 <= p["runs"] <= 5 and not p["skipped"] for p in c["plans"])'
+json_holds 'plan measure' 'all(p["ms_measured"] >= 0 for p in c["plans"])'
+json_holds 'plan measure' 'c["ratio"] >= 1 and j["within"] == (c["ratio"] <= 1.15)'
+exits 0 'plan measure, uses' "${small[@]}" --out-dim 6 --biases --kv-heads 1 --measure --seconds 0.001 --uses 3
+prints 'plan measure, uses' '^measured: the (picked form is the )?fastest'
+prints 'plan measure, uses' '^uses +3: '
+exits 0 'plan measure, real' plan --weights w.safetensors --shape 2,3,4 --measure --seconds 0 --csv
+prints 'plan measure, real' '^shape,direct,[01],.*,[0-9.]+,[1-5]$'
+# A form that is far slower is skipped, and the output says so: each of 64 heads makes its own of all of y.
+skip=(plan --device cpu --threads 1 --shape "1,1,512,64,64" --heads 64 --out-dim 64 --measure --seconds 0)
+exits 0 'plan skips' "${skip[@]}"
+prints 'plan skips' ' skipped$'
+prints 'plan skips' '^skipped: predicted to take more than 20 times'
+exits 0 'plan skips none' "${skip[@]}" --all
+holds 'plan skips none' bash -c "! grep -q skipped '$tmp/stdout'"
+
+printf 'small 1 2 3 4 5 2 3 4\nbare 2 3 4 5 6 1 7\n' >plans.txt
+exits 0 'plan cases' plan --cases plans.txt
+prints 'plan cases' '^case +picked +ms predicted of direct$'
+prints 'plan cases' '^bare +[^ ]+ +[0-9.]+ +[0-9.]+$'
+exits 0 'plan cases, measured' plan --cases plans.txt --measure --seconds 0
+prints 'plan cases, measured' '^small +[a-z+-]+( +[0-9.]+){3} +[a-z+-]+( +[0-9.]+){2}$'
+prints 'plan cases, measured' '^[0-2] of 2 cases: the picked form takes at most 1\.15 of the best'
+exits 0 'plan cases, csv' plan --cases plans.txt --measure --seconds 0 --csv --only bare
+prints 'plan cases, csv' '^case,picked,ms_predicted,of_direct,ms_measured,best,ms_best,ratio$'
+prints 'plan cases, csv' '^bare,[^,]+,[0-9.]+,[0-9.]+,[0-9.]+,[^,]+,[0-9.]+,[0-9.]+$'
+holds 'plan cases, csv: one row' [ "$(grep -c '^[^#]' "$tmp/stdout")" -eq 2 ]
+prints 'plan cases, csv' '^# ratio at most 1\.15: [01] of 1; '
+exits 0 'plan cases, json' plan --cases plans.txt --json
+json_holds 'plan cases, json' '[c["case"] for c in j["cases"]] == ["small", "bare"]'
+exits 0 'plan case' plan --cases plans.txt --case bare --plan direct
+prints 'plan case' '^case +bare$'
+prints 'plan case' '^plan direct: '
+exits 1 'plan cases, one too large' plan --device cpu --json --cases \
+  <(printf 'vast 1 1 1 1048576 1048576 1048576 1048576\nfine 1 1 1 1 1 1 1\n')
+says 'plan cases, one too large' ':1: case vast: '
+json_holds 'plan cases, one too large' '[c["case"] for c in j["cases"]] == ["fine"]'
+exits 1 'plan of no such case' plan --cases plans.txt --only medium
+says 'plan of no such case' "^xattn plan: --only: 'medium' is none of the 2 cases in 'plans.txt'"
+exits 1 'plan of no file' plan --cases none.txt
+says 'plan of no file' '^xattn plan: none\.txt: No such file'
+exits 1 'plan of no weights' plan --weights none.safetensors --shape 1,2,3
+says 'plan of no weights' '^xattn plan: none\.safetensors: .*No such file'
+exits 1 'plan, heads' "${small[@]}" --kv-heads 3
+says 'plan, heads' '^xattn plan: --shape: kv_heads: 3 must divide heads, which is 2'
+
+# wrong PATTERN ARGUMENT...: a command line of plan that must be refused.
+wrong() {
+  local pattern=$1
+  shift
+  exits 2 "plan $*" plan "$@"
+  says "plan $*" "^xattn plan: $pattern"
+  holds "plan $*: nothing on stdout" is_empty "$tmp/stdout"
+}
+wrong '--shape: missing'
+for shape in '' 1 1,2,3,4 1,2,3,4,5,6 "1,2,3,4,5," ",2,3,4,5" 0,2,3,4,5 1,-2,3,4,5 1,2,3,4,x '1, 2,3,4,5' \
+  1,2,3,4,1048577 1,2,3,4,99999999999999999999; do
+  wrong '--shape: expected B,Nq,Nk,Dq,Dc, 5 integers from 1 to 1048576, got ' --shape "$shape"
+done
+wrong '--shape: expected B,Nq,Nk .*, 3 integers' --weights w.safetensors --shape 1,2,3,4,5
+wrong '--head-dim: missing: 3 heads do not divide Dq, which is 4' --shape 1,2,3,4,5 --heads 3
+wrong "--plan: 'dance' is none of the plans" --shape 1,2,3,4,5 --plan dance
+wrong '--csv: cannot go together with --json' --shape 1,2,3,4,5 --csv --json
+wrong '--prefix: needs --weights' --shape 1,2,3,4,5 --prefix b
+wrong '--out-dim: cannot go together with --weights' --weights w.safetensors --shape 1,2,3 --out-dim 4
+wrong '--shape: cannot go together with --cases' --shape 1,2,3,4,5 --cases plans.txt
+wrong '--heads: cannot go together with --case' --heads 2 --case small
+wrong '--only: cannot go together with --case' --only bare --case small --cases plans.txt
+wrong '--plan: shows the steps of one case' --cases plans.txt --plan direct
+wrong '--heads: expected an integer from 1' --shape 1,2,3,4,5 --heads 0
+wrong '--uses: expected an integer from 0' --shape 1,2,3,4,5 --uses -1
+wrong 'more: one argument too many' --shape 1,2,3,4,5 more
+
+# ------------------------------------------------------------------ calibrate
+
+rates=$tmp/rates/here.json
+calibrate=(calibrate --device cpu --threads)
+exits 0 'calibrate, dry run' calibrate --device cpu --dry-run
+prints 'calibrate, dry run' '^products +[0-9.e+]+ +[0-9.e+]+  GFLOP/s$'
+prints 'calibrate, dry run' '^one launch +[0-9.e+-]+ +[0-9.e+-]+  us$'
+prints 'calibrate, dry run' '^saved +nothing'
+exits 1 'calibrate, built in' "${calibrate[@]}" 1
+says 'calibrate, built in' '^xattn calibrate: .*XATTN_RATES is "builtin"'
+holds 'calibrate, built in: nothing on stdout' is_empty "$tmp/stdout"
+holds 'no rates yet' [ ! -e "$tmp/rates" -a ! -e "$XDG_CACHE_HOME" ]
+
+XATTN_RATES=$rates exits 0 calibrate "${calibrate[@]}" 1 --json
+json_holds calibrate 'j["builtin"]["source"] == j["before"]["source"] == "built in"'
+json_holds calibrate 'j["measured"]["source"] == "calibrated" and j["threads"] == 1'
+json_holds calibrate "j['file'] == '$rates'"
+json_holds calibrate 'all(v > 0 for v in j["measured"].values() if not isinstance(v, str))'
+holds 'calibrate: nothing else left' [ "$(ls -A "$tmp/rates")" = here.json ]
+first=$(grep -A 8 'threads 1;' "$rates" | grep flops)
+XATTN_RATES=$rates exits 0 'calibrate again' "${calibrate[@]}" 2
+prints 'calibrate again' "^saved +$rates\$"
+cp "$rates" "$tmp/stdout"
+json_holds 'calibrate again, file' 'len(j) == 2'
+holds 'calibrate again: entry kept' [ "$(grep -A 8 'threads 1;' "$rates" | grep flops)" = "$first" ]
+XATTN_RATES=$rates exits 0 'calibrate, before' "${calibrate[@]}" 1 --dry-run
+prints 'calibrate, before' "^before +$rates\$"
+prints 'calibrate, before' '^ +built in +before +measured$'
+
+# The next program finds them, and other threads do not.
+XATTN_RATES=$rates exits 0 'rates found' "${small[@]}" --threads 1
+prints 'rates found' "^ +from: $rates\$"
+XATTN_RATES=$rates exits 0 'rates of others' "${small[@]}" --threads 3
+prints 'rates of others' '^ +from: built in$'
+XATTN_RATES='' exits 0 'calibrate, cache' "${calibrate[@]}" 1
+prints 'calibrate, cache' "^saved +$XDG_CACHE_HOME/xattn/rates\\.json\$"
+XATTN_RATES='' exits 0 'rates in the cache' "${small[@]}" --threads 1
+prints 'rates in the cache' "^ +from: $XDG_CACHE_HOME/xattn/rates\\.json\$"
+exits 0 'rates built in' "${small[@]}" --threads 1
+prints 'rates built in' '^ +from: built in$'
+
+# What an entry says decides: where operations alone take time, the fewest are picked. Other members stay.
+key=$(sed -n 's/^ "\(.*threads 1.*\)": {$/\1/p' "$rates")
+cat >"$tmp/mine.json" <<END
+{"mine": 7, "$key": {"flops": 1e6, "flops_half": 1e6,
+  "operands": 1e18, "stream": 1e18, "softmax": 1e18, "launch": 1e-18}}
+END
+XATTN_RATES=$tmp/mine.json exits 0 'rates of mine' "${small[@]}" --threads 1 --out-dim 6 --json
+json_holds 'rates of mine' 'min(p["gflop"] for p in c["plans"]) == c["plans"][0]["gflop"]'
+json_holds 'rates of mine' 'j["rates"]["flops"] == 1e6'
+XATTN_RATES=$tmp/mine.json exits 0 'calibrate mine' "${calibrate[@]}" 1
+cp "$tmp/mine.json" "$tmp/stdout"
+json_holds 'calibrate mine, file' 'j["mine"] == 7 and len(j) == 2'
+
+for text in 'no JSON' '[1, 2]' ''; do
+  printf '%s' "$text" >"$tmp/other"
+  XATTN_RATES=$tmp/other exits 1 "calibrate over '$text'" "${calibrate[@]}" 1
+  says "calibrate over '$text'" "^xattn calibrate: $tmp/other: is no file of rates: "
+  holds "calibrate over '$text': unchanged" [ "$(cat "$tmp/other")" = "$text" ]
+  XATTN_RATES=$tmp/other exits 0 "plan with '$text'" "${small[@]}" --threads 1
+  prints "plan with '$text'" '^ +from: built in$'
+done
+XATTN_RATES=$tmp/other/rates.json exits 1 'calibrate below a file' "${calibrate[@]}" 1
+says 'calibrate below a file' "^xattn calibrate: $tmp/other"
+exits 2 'calibrate more' calibrate more
+exits 2 'calibrate threads' calibrate --threads -1
+exits 2 'calibrate device' calibrate --device toaster
+says 'calibrate device' '^xattn calibrate: --device: .*toaster'
 
 # ------------------------------------------------------------------ the article's size
 

@@ -160,7 +160,7 @@ START_TEST(options_and_handles) {
                "layer: is NULL");
   xattn_options options = {.size = sizeof options, .plan = "fastest"};
   ASSERT_FAILS(f.handle, ONCE(x, y, &options, out), XATTN_ERROR_NOT_FOUND,
-               "options.plan: \"fastest\" is unknown; known are auto, direct");
+               "options.plan: \"fastest\" is unknown; known are auto, direct, project+defer, ");
   options = (xattn_options){0};
   ASSERT_FAILS(f.handle, ONCE(x, y, &options, out), XATTN_ERROR_ARGUMENT, "options: size is 0");
   int32_t lengths[2] = {4, 5};
@@ -328,6 +328,11 @@ START_TEST(ready_heads) {
   ASSERT_FAILS(f.handle, xattn_attention(f.handle, &tq, &tk, &tv, 0.0F, NULL, &to),
                XATTN_ERROR_SHAPE, "k: has 3 heads, must divide q's 4");
   tk.shape[2] = tv.shape[2] = 2;
+  tk.shape[1] = tv.shape[1] = 5;
+  xattn_options options = {.size = sizeof options, .plan = "push+defer"};
+  ASSERT_FAILS(f.handle, xattn_attention(f.handle, &tq, &tk, &tv, 0.0F, &options, &to),
+               XATTN_ERROR_UNSUPPORTED,
+               "options.plan: \"push+defer\": Q, K and V are made already");
   ASSERT_FAILS(f.handle, xattn_attention(f.handle, &tq, &tk, &tv, NAN, NULL, &to),
                XATTN_ERROR_ARGUMENT, "scale: ");
   tear_down(&f);

@@ -1,4 +1,5 @@
 /* The backend's strided-batched GEMM and copy, on exact integers. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +11,8 @@ static float small_integer(rng *r) {
   return (float)rng_range(r, -4, 4);
 }
 
-/* A stack of matrices [b0, b1, b2] with gaps; level 2 shared if `shared`. Elements are integers, the
- * rest NaN. */
+/* A stack of matrices [b0, b1, b2] with gaps; levels in the mask `shared` have a stride of 0. Elements are
+ * integers, the rest NaN. */
 typedef struct stack {
   xattn_matrix m;
   float *memory;
@@ -23,22 +24,27 @@ static float *element(const stack *s, const int64_t at[3], int64_t i, int64_t j)
          i * s->m.ld + j;
 }
 
+enum { ITEMS = 1, GROUPS = 2, HEADS = 4 };
+
 /* `like` asks for a leading dimension, 0 for one with a gap, and in stride[0] for a wider gap between items. */
-static stack stack_new(rng *r, const int64_t batch[3], int64_t rows, int64_t columns, bool shared,
+static stack stack_new(rng *r, const int64_t batch[3], int64_t rows, int64_t columns, int shared,
                        const xattn_matrix *like) {
   stack s = {.m = {.dtype = XATTN_F32, .ld = like->ld ? like->ld : columns + 2}};
   int64_t item = (rows * s.m.ld > columns ? rows * s.m.ld : columns) + 5;
-  s.m.stride[2] = shared ? 0 : item;
-  s.m.stride[1] = shared ? item : item * batch[2];
-  s.m.stride[0] = s.m.stride[1] * batch[1] + like->stride[0];
-  s.size = s.m.stride[0] * batch[0] + item;
+  int64_t count[3]; /* that are stored */
+  for (int i = 0; i < 3; i++) count[i] = shared >> i & 1 ? 1 : batch[i];
+  const int64_t outer = item * count[2] * count[1] + like->stride[0];
+  s.m.stride[2] = shared & HEADS ? 0 : item;
+  s.m.stride[1] = shared & GROUPS ? 0 : item * count[2];
+  s.m.stride[0] = shared & ITEMS ? 0 : outer;
+  s.size = outer * count[0] + item;
   s.memory = malloc((size_t)s.size * sizeof(float));
   ck_assert_ptr_nonnull(s.memory);
   memset(s.memory, 0xFF, (size_t)s.size * sizeof(float)); /* NaN */
   int64_t at[3];
-  for (at[0] = 0; r && at[0] < batch[0]; at[0]++)
-    for (at[1] = 0; at[1] < batch[1]; at[1]++)
-      for (at[2] = 0; at[2] < (shared ? 1 : batch[2]); at[2]++)
+  for (at[0] = 0; r && at[0] < count[0]; at[0]++)
+    for (at[1] = 0; at[1] < count[1]; at[1]++)
+      for (at[2] = 0; at[2] < count[2]; at[2]++)
         for (int64_t i = 0; i < rows; i++)
           for (int64_t j = 0; j < columns; j++) *element(&s, at, i, j) = small_integer(r);
   return s;
@@ -48,18 +54,23 @@ static int64_t limit_of(xattn_lengths limit, int64_t item, int64_t all) {
   return limit.count ? limit.count[item * limit.step] : all;
 }
 
-static void check_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias) {
-  stack a = stack_new(r, g.batch, g.m, g.k, false, &g.a);
+/* With g.accumulate, C holds integers already. `a_shared` and `b_shared` are levels with a stride of 0. */
+static void check_shared_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias, int a_shared,
+                              int b_shared) {
+  stack a = stack_new(r, g.batch, g.m, g.k, a_shared, &g.a);
   stack b =
-      stack_new(r, g.batch, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, true, &g.b);
-  stack c = stack_new(NULL, g.batch, g.m, g.n, false, &g.c);
-  float *before = malloc((size_t)c.size * sizeof *before), biases[200];
-  ck_assert_ptr_nonnull(before);
+      stack_new(r, g.batch, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, b_shared, &g.b);
+  stack c = stack_new(g.accumulate ? r : NULL, g.batch, g.m, g.n, 0, &g.c);
+  int64_t bias_count = g.n;
+  for (int i = 0; i < 3; i++) bias_count += (g.batch[i] - 1) * g.bias_stride[i];
+  float *before = malloc((size_t)c.size * sizeof *before);
+  float *biases = malloc((size_t)(bias_count + 1) * sizeof *biases);
+  ck_assert(before && biases);
   memcpy(before, c.memory, (size_t)c.size * sizeof *before);
-  for (int64_t j = 0; j < g.n; j++) biases[j] = small_integer(r);
-  xattn_memory on_device[4] = {to_device(handle, a.memory, a.size),
-                               to_device(handle, b.memory, b.size),
-                               to_device(handle, c.memory, c.size), to_device(handle, biases, g.n)};
+  for (int64_t j = 0; j < bias_count; j++) biases[j] = small_integer(r);
+  xattn_memory on_device[4] = {
+      to_device(handle, a.memory, a.size), to_device(handle, b.memory, b.size),
+      to_device(handle, c.memory, c.size), to_device(handle, biases, bias_count)};
   g.a = a.m;
   g.b = b.m;
   g.c = c.m;
@@ -78,21 +89,30 @@ static void check_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias) {
       for (at[2] = 0; at[2] < g.batch[2]; at[2]++)
         for (int64_t i = 0; i < g.m; i++)
           for (int64_t j = 0; j < limit_of(g.n_limit, at[0], g.n); j++) {
-            float sum = bias ? biases[j] : 0.0F;
+            float *got = element(&c, at, i, j), *was = before + (got - c.memory);
+            float sum = g.accumulate ? *was : 0.0F;
+            if (bias)
+              sum = biases[at[0] * g.bias_stride[0] + at[1] * g.bias_stride[1] +
+                           at[2] * g.bias_stride[2] + j];
             for (int64_t l = 0; l < limit_of(g.k_limit, at[0], g.k); l++)
               sum += *element(&a, at, i, l) *
                      (g.b_transposed ? *element(&b, at, j, l) : *element(&b, at, l, j));
-            float *got = element(&c, at, i, j);
             ck_assert_msg(*got == sum, "%lld×%lld×%lld: %g, not %g", (long long)g.m, (long long)g.n,
                           (long long)g.k, (double)*got, (double)sum);
-            memcpy(before + (got - c.memory), got, sizeof *got);
+            memcpy(was, got, sizeof *got);
           }
   ck_assert_msg(memcmp(before, c.memory, (size_t)c.size * sizeof *before) == 0,
                 "%lld×%lld×%lld: written beside C", (long long)g.m, (long long)g.n, (long long)g.k);
+  free(biases);
   free(before);
   free(a.memory);
   free(b.memory);
   free(c.memory);
+}
+
+/* Heads of a group share B. */
+static void check_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias) {
+  check_shared_gemm(handle, r, g, bias, 0, HEADS);
 }
 
 START_TEST(gemm_on_an_edge_grid) {
@@ -193,6 +213,67 @@ START_TEST(gemm_of_one_row_with_any_leading_dimension) {
 }
 END_TEST
 
+/* A bias an item, a group and a head, each alone and together; items of other lengths begin runs of their own. */
+START_TEST(gemm_with_a_bias_of_each_level) {
+  enum { N = 40 };
+  xattn_handle *handle = test_handle(2);
+  rng r = {9};
+  int32_t columns[5] = {17, 17, 0, N, 3}, depths[5] = {4, 4, 0, 9, 3};
+  for (int levels = 0; levels < 8; levels++)
+    for (int how = 0; how < 4; how++) {
+      xattn_gemm g = {.m = 6, .n = N, .k = 9, .batch = {5, 3, 2}, .b_transposed = how & 1};
+      if (levels & HEADS) g.bias_stride[2] = N + 3;
+      if (levels & GROUPS) g.bias_stride[1] = 2 * (N + 3);
+      if (levels & ITEMS) g.bias_stride[0] = 6 * (N + 3) + 1;
+      if (how == 1) g.n_limit = (xattn_lengths){.count = columns, .step = 1};
+      if (how == 2) g.k_limit = (xattn_lengths){.count = depths, .step = 1};
+      if (how == 3) g.batch[levels % 3] = 1;
+      check_gemm(handle, &r, g, true);
+    }
+  xattn_destroy(handle);
+}
+END_TEST
+
+START_TEST(gemm_that_adds) {
+  static const int64_t depths[] = {0, 1, 33};
+  xattn_handle *handle = test_handle(2);
+  rng r = {10};
+  int32_t counts[4] = {17, 0, 33, 5};
+  for (int depth = 0; depth < 3; depth++)
+    for (int how = 0; how < 6; how++) {
+      xattn_gemm g = {.m = 7,
+                      .n = 33,
+                      .k = depths[depth],
+                      .batch = {4, 2, 3},
+                      .b_transposed = how & 1,
+                      .accumulate = true};
+      if (how / 2 == 1) g.n_limit = (xattn_lengths){.count = counts, .step = 1};
+      if (how / 2 == 2 && g.k == 33) g.k_limit = (xattn_lengths){.count = counts, .step = 1};
+      check_gemm(handle, &r, g, false);
+    }
+  xattn_gemm large = {.m = 130, .n = 190, .k = 70, .batch = {1, 1, 1}, .accumulate = true};
+  check_gemm(handle, &r, large, false);
+  xattn_destroy(handle);
+}
+END_TEST
+
+/* A is the same for all items, or groups, or heads, and so is B: a weight may be either. */
+START_TEST(gemm_of_shared_operands) {
+  xattn_handle *handle = test_handle(2);
+  rng r = {11};
+  int32_t counts[4] = {9, 9, 0, 4};
+  for (int shared = 0; shared < 64; shared++)
+    for (int how = 0; how < 3; how++) {
+      xattn_gemm g = {.m = 3, .n = 9, .k = 9, .batch = {4, 2, 3}, .b_transposed = shared & 1};
+      if (how == 1) g.n_limit = (xattn_lengths){.count = counts, .step = 1};
+      if (how == 2) g.k_limit = (xattn_lengths){.count = counts, .step = 1};
+      g.a.ld = shared & 2 ? 9 : 20; /* rows without a gap, as those of folded heads */
+      check_shared_gemm(handle, &r, g, how == 0, shared % 8, shared / 8);
+    }
+  xattn_destroy(handle);
+}
+END_TEST
+
 START_TEST(copy_between_any_strides) {
   xattn_handle *handle = test_handle(2);
   rng r = {6};
@@ -205,7 +286,10 @@ START_TEST(copy_between_any_strides) {
     xattn_memory from = to_device(handle, in.t.data, in_size);
     int64_t before = (int64_t)((float *)out.t.data - out.memory);
     xattn_memory to = to_device(handle, out.memory, out.size);
-    xattn_copy copy = {.dtype = XATTN_F32, .in = from.data, .out = (float *)to.data + before};
+    xattn_copy copy = {.in_dtype = XATTN_F32,
+                       .out_dtype = XATTN_F32,
+                       .in = from.data,
+                       .out = (float *)to.data + before};
     memcpy(copy.shape, shape, sizeof shape);
     memcpy(copy.in_stride, in.t.strides, sizeof copy.in_stride);
     memcpy(copy.out_stride, out.t.strides, sizeof copy.out_stride);
@@ -225,6 +309,100 @@ START_TEST(copy_between_any_strides) {
 }
 END_TEST
 
+/* What F32 becomes: as it is, rounded to F16, rounded to BF16. */
+static const struct {
+  float from, f16, bf16;
+} roundings[] = {{0.0F, 0.0F, 0.0F},
+                 {-0.0F, -0.0F, -0.0F},
+                 {0x1.002p0F, 0x1p0F, 0x1p0F},          /* halfway in F16, to even: down */
+                 {0x1.006p0F, 0x1.008p0F, 0x1p0F},      /* up */
+                 {-0x1.00201p0F, -0x1.004p0F, -0x1p0F}, /* above halfway */
+                 {0x1.01p0F, 0x1.01p0F, 0x1p0F},        /* halfway in BF16, to even: down */
+                 {0x1.03p0F, 0x1.03p0F, 0x1.04p0F},     /* up */
+                 {-0x1.01001p0F, -0x1.01p0F, -0x1.02p0F},
+                 {65504.0F, 65504.0F, 65536.0F}, /* the largest of F16 */
+                 {65519.0F, 65504.0F, 65536.0F},
+                 {65520.0F, INFINITY, 65536.0F}, /* halfway to what it does not have */
+                 {-1e30F, -INFINITY, -0x1.94p99F},
+                 {0x1.FEp127F, INFINITY, 0x1.FEp127F}, /* the largest of BF16 */
+                 {0x1.FFp127F, INFINITY, INFINITY},
+                 {0x1p-24F, 0x1p-24F, 0x1p-24F}, /* the least of F16 */
+                 {0x1p-25F, 0.0F, 0x1p-25F},
+                 {-0x1.8p-25F, -0x1p-24F, -0x1.8p-25F},
+                 {0x1p-133F, 0.0F, 0x1p-133F}, /* the least of BF16 */
+                 {0x1p-134F, 0.0F, 0.0F},
+                 {0x1.8p-134F, 0.0F, 0x1p-133F},
+                 {INFINITY, INFINITY, INFINITY},
+                 {-INFINITY, -INFINITY, -INFINITY},
+                 {NAN, NAN, NAN}};
+enum { ROUNDINGS = sizeof roundings / sizeof *roundings };
+
+static bool same_number(float a, float b) {
+  return isnan(a) ? isnan(b) : a == b && signbit(a) == signbit(b);
+}
+
+/* F32 to a tensor of the dtype with gaps and its dimensions in another order, and back. */
+static void check_conversion(xattn_handle *handle, xattn_dtype dtype) {
+  enum { I = 2, J = 3, K = 5, ROW = 2 * K * I + 1, SIZE = ROUNDINGS * J * ROW };
+  const int64_t shape[4] = {I, J, ROUNDINGS, K}, half[4] = {2 * K, ROW, J * ROW, 2};
+  guarded in = guarded_new(REVERSED, 4, shape), out = guarded_new(GAPS, 4, shape);
+  for (int64_t index = 0; index < I * J * ROUNDINGS * K; index++)
+    *guarded_at(&in, index / (J * ROUNDINGS * K), index / (ROUNDINGS * K) % J,
+                index / K % ROUNDINGS, index % K) = roundings[index / K % ROUNDINGS].from;
+  uint16_t marks[SIZE], middle[SIZE];
+  memset(marks, 0xFF, sizeof marks);
+  const int64_t size = SIZE, in_size = in.size - (int64_t)((float *)in.t.data - in.memory);
+  const int64_t before = (int64_t)((float *)out.t.data - out.memory);
+  const xattn_tensor marked = xattn_tensor_dense(marks, dtype, 1, &size);
+  const xattn_tensor seen = xattn_tensor_dense(middle, dtype, 1, &size);
+  xattn_memory narrow, from = to_device(handle, in.t.data, in_size);
+  xattn_memory to = to_device(handle, out.memory, out.size);
+  const xattn_backend *backend = handle->backend;
+  ASSERT_OK(handle, xattn_memory_new(handle, sizeof marks, &narrow));
+  ASSERT_OK(handle, backend->upload(&handle->error, handle->device, narrow.data, dtype, &marked));
+  xattn_copy there = {
+      .in_dtype = XATTN_F32, .out_dtype = dtype, .in = from.data, .out = narrow.data};
+  xattn_copy back = {.in_dtype = dtype,
+                     .out_dtype = XATTN_F32,
+                     .in = narrow.data,
+                     .out = (float *)to.data + before};
+  for (int i = 0; i < 4; i++) {
+    there.shape[i] = back.shape[i] = shape[i];
+    there.in_stride[i] = in.t.strides[i];
+    there.out_stride[i] = back.in_stride[i] = half[i];
+    back.out_stride[i] = out.t.strides[i];
+  }
+  ASSERT_OK(handle, backend->copy(&handle->error, handle->device, &there));
+  ASSERT_OK(handle, backend->copy(&handle->error, handle->device, &back));
+  ASSERT_OK(handle, backend->download(&handle->error, handle->device, narrow.data, &seen));
+  from_device(handle, &to, out.memory, out.size);
+  xattn_memory_free(&from);
+  xattn_memory_free(&narrow);
+  guarded_check(&out, "out");
+  for (int64_t i = 0; i < I; i++)
+    for (int64_t j = 0; j < J; j++)
+      for (int64_t n = 0; n < ROUNDINGS; n++)
+        for (int64_t k = 0; k < K; k++) {
+          const float wanted = dtype == XATTN_F16 ? roundings[n].f16 : roundings[n].bf16;
+          const float got = *guarded_at(&out, i, j, n, k);
+          ck_assert_msg(same_number(got, wanted), "%s of %a is %a, not %a", xattn_dtype_name(dtype),
+                        (double)roundings[n].from, (double)got, (double)wanted);
+          middle[i * half[0] + j * half[1] + n * half[2] + k * half[3]] = 0xFFFF;
+        }
+  ck_assert_msg(memcmp(middle, marks, sizeof marks) == 0, "%s: written beside",
+                xattn_dtype_name(dtype));
+  guarded_free(&in);
+  guarded_free(&out);
+}
+
+START_TEST(copy_converts) {
+  xattn_handle *handle = test_handle(2);
+  check_conversion(handle, XATTN_F16);
+  check_conversion(handle, XATTN_BF16);
+  xattn_destroy(handle);
+}
+END_TEST
+
 START_TEST(blas_is_right_here) {
   xattn_error error = {""};
   ck_assert_msg(xattn_cpu_check_blas(&error) == XATTN_OK, "%s", error.text);
@@ -240,7 +418,11 @@ Suite *suite_gemm(void) {
   tcase_add_test(tests, gemm_with_limits);
   tcase_add_test(tests, gemm_with_gaps_between_items);
   tcase_add_test(tests, gemm_of_one_row_with_any_leading_dimension);
+  tcase_add_test(tests, gemm_with_a_bias_of_each_level);
+  tcase_add_test(tests, gemm_that_adds);
+  tcase_add_test(tests, gemm_of_shared_operands);
   tcase_add_test(tests, copy_between_any_strides);
+  tcase_add_test(tests, copy_converts);
   tcase_add_test(tests, blas_is_right_here);
   suite_add_tcase(suite, tests);
   return suite;

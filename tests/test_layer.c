@@ -51,7 +51,7 @@ static void check_result(const test_layer *l, const io *d, int64_t rows, const c
   guarded_check(&d->y, "y");
 }
 
-/* Once, then with a resident context, which must give the same bits. */
+/* As planned, then directly, then with a resident context of K and V, which must give the same bits. */
 static void check_layer(xattn_handle *handle, test_layer *l, rng *r, const layout how[3],
                         bool with_lengths, int64_t rows) {
   test_layer_init(l, r);
@@ -60,11 +60,18 @@ static void check_layer(xattn_handle *handle, test_layer *l, rng *r, const layou
   io d;
   io_init(&d, l, r, how, with_lengths);
   ASSERT_OK(handle, xattn_forward_once(handle, layer, &d.x.t, &d.y.t, &d.options, &d.out.t));
+  check_result(l, &d, rows, "as planned");
+  xattn_context *context;
+  ASSERT_OK(handle, xattn_context_create(handle, layer, &d.y.t, &d.options, &context));
+  ASSERT_OK(handle, xattn_forward(handle, layer, &d.x.t, context, NULL, &d.out.t));
+  check_result(l, &d, rows, "with a context, as planned");
+  xattn_context_destroy(context);
+  d.options.plan = "direct";
+  ASSERT_OK(handle, xattn_forward_once(handle, layer, &d.x.t, &d.y.t, &d.options, &d.out.t));
   check_result(l, &d, rows, "once");
   float *once = malloc((size_t)d.out.size * sizeof *once);
   ck_assert_ptr_nonnull(once);
   memcpy(once, d.out.memory, (size_t)d.out.size * sizeof *once);
-  xattn_context *context;
   ASSERT_OK(handle, xattn_context_create(handle, layer, &d.y.t, &d.options, &context));
   for (int twice = 0; twice < 2; twice++) {
     guarded fresh = guarded_new(how[2], 3, d.out.t.shape);

@@ -78,18 +78,20 @@ static void job_free(job *j) {
   test_layer_free(&j->l);
 }
 
+/* Of every form: merged weights are there after the first call. */
 START_TEST(the_second_call_allocates_nothing) {
   xattn_handle *handle = test_handle(2);
   job j;
   job_init(&j, handle, 300);
   xattn_context *context;
-  ASSERT_OK(handle, xattn_context_create(handle, j.layer, &j.y.t, NULL, &context));
+  xattn_options options = {.size = sizeof options, .plan = xattn_plan_name(_i)};
+  ASSERT_OK(handle, xattn_context_create(handle, j.layer, &j.y.t, &options, &context));
   xattn_stats before = {.size = sizeof before}, after = before;
   long mallocs = 0;
   int failures = 0; /* Check's own assertions allocate */
   for (int i = 0; i < 4; i++) {
-    failures += xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, NULL, &j.out.t) != XATTN_OK;
-    failures += xattn_forward(handle, j.layer, &j.x.t, context, NULL, &j.out.t) != XATTN_OK;
+    failures += xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, &options, &j.out.t) != XATTN_OK;
+    failures += xattn_forward(handle, j.layer, &j.x.t, context, &options, &j.out.t) != XATTN_OK;
     if (i > 0) continue; /* the first round makes room */
     failures += xattn_get_stats(handle, &before) != XATTN_OK;
     mallocs = atomic_load(&allocations);
@@ -119,16 +121,17 @@ START_TEST(stats_agree_with_the_plan) {
   job j;
   job_init(&j, handle, 30);
   xattn_plan_info info = {.size = sizeof info};
+  xattn_options options = {.size = sizeof options, .plan = "direct"};
   xattn_tensor x = j.x.t, y = j.y.t;
   x.data = y.data = NULL;
-  ASSERT_OK(handle, xattn_plan(handle, j.layer, &x, &y, NULL, NULL, &info));
+  ASSERT_OK(handle, xattn_plan(handle, j.layer, &x, &y, NULL, &options, &info));
   /* [3, 40] × 48 → 64, [3, 30] × 80 → 2 · 64, attention, [3, 40] × 64 → 48 */
   double flops = 2.0 * 3 * (40 * 48 * 64 + 30 * 80 * 128 + 2 * 40 * 30 * 64 + 40 * 64 * 48);
   ck_assert(info.flops == flops);
   ck_assert(info.flops_direct == flops);
   ck_assert_str_eq(info.name, "direct");
   ck_assert_ptr_nonnull(strstr(info.text, "Q = x·Wqᵀ + bq"));
-  ASSERT_OK(handle, xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, NULL, &j.out.t));
+  ASSERT_OK(handle, xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, &options, &j.out.t));
   xattn_stats stats = {.size = sizeof stats};
   ASSERT_OK(handle, xattn_get_stats(handle, &stats));
   ck_assert(stats.flops == flops);
@@ -136,6 +139,31 @@ START_TEST(stats_agree_with_the_plan) {
   uint64_t streams = on_cpu() ? 0 : 4 * 3 * (40 * 48 + 30 * 80);
   ck_assert_uint_eq(stats.bytes_to_device,
                     4 * (64 * 48 + 2 * 64 * 80 + 48 * 64 + 3 * 64 + 48) + streams);
+  job_free(&j);
+  xattn_destroy(handle);
+}
+END_TEST
+
+/* Of every form, and of the one that is chosen. */
+START_TEST(stats_agree_with_every_plan) {
+  xattn_handle *handle = test_handle(1);
+  job j;
+  job_init(&j, handle, 30);
+  for (int64_t f = -1; f < 16; f++) {
+    xattn_options options = {.size = sizeof options, .plan = xattn_plan_name(f)};
+    xattn_plan_info info = {.size = sizeof info};
+    xattn_stats before = {.size = sizeof before}, after = before;
+    ASSERT_OK(handle, xattn_plan(handle, j.layer, &j.x.t, &j.y.t, NULL, &options, &info));
+    ck_assert(f < 0 || strcmp(info.name, options.plan) == 0);
+    ASSERT_OK(handle, xattn_get_stats(handle, &before));
+    ASSERT_OK(handle, xattn_forward_once(handle, j.layer, &j.x.t, &j.y.t, &options, &j.out.t));
+    ASSERT_OK(handle, xattn_get_stats(handle, &after));
+    ck_assert(after.flops - before.flops == info.flops);
+    ck_assert_msg((int64_t)(after.launches - before.launches) == info.launches,
+                  "%s: %lld launches, planned %lld", info.name,
+                  (long long)(after.launches - before.launches), (long long)info.launches);
+    ck_assert_uint_ge(after.workspace_bytes, info.workspace_bytes);
+  }
   job_free(&j);
   xattn_destroy(handle);
 }
@@ -245,8 +273,9 @@ Suite *suite_steady(void) {
 #if !defined(__SANITIZE_ADDRESS__)
   tcase_add_test(tests, the_counter_counts);
 #endif
-  tcase_add_test(tests, the_second_call_allocates_nothing);
+  tcase_add_loop_test(tests, the_second_call_allocates_nothing, 0, 16);
   tcase_add_test(tests, stats_agree_with_the_plan);
+  tcase_add_test(tests, stats_agree_with_every_plan);
   tcase_add_test(tests, the_same_call_gives_the_same_bits);
   tcase_add_test(tests, a_forked_child_computes);
   tcase_add_test(tests, threads_share_a_layer_and_a_context);

@@ -27,17 +27,18 @@ class Sized(ctypes.Structure):
 
 
 class HandleOptions(Sized):
-    _fields_ = [("size", c_size_t), ("device", c_char_p), ("threads", c_int32)]
+    _fields_ = [("size", c_size_t), ("device", c_char_p), ("threads", c_int32),
+                ("math", c_int)]
 
 
 class HandleInfo(Sized):
     _fields_ = [("size", c_size_t), ("device", c_char * 32), ("detail", c_char * 160),
-                ("note", c_char * 160), ("threads", c_int32)]
+                ("note", c_char * 160), ("threads", c_int32), ("reserved", c_int32)]
 
 
 class LayerWeights(Sized):
     _fields_ = [("size", c_size_t), ("heads", c_int64), ("kv_heads", c_int64), ("scale", c_float),
-                ("query_weight", TensorPointer), ("key_weight", TensorPointer),
+                ("dtype", c_int), ("query_weight", TensorPointer), ("key_weight", TensorPointer),
                 ("value_weight", TensorPointer), ("out_weight", TensorPointer),
                 ("query_bias", TensorPointer), ("key_bias", TensorPointer),
                 ("value_bias", TensorPointer), ("out_bias", TensorPointer)]
@@ -45,16 +46,19 @@ class LayerWeights(Sized):
 
 class LoadOptions(Sized):
     _fields_ = [("size", c_size_t), ("prefix", c_char_p), ("heads", c_int64),
-                ("kv_heads", c_int64), ("scale", c_float)]
+                ("kv_heads", c_int64), ("scale", c_float), ("dtype", c_int)]
 
 
 class Options(Sized):
-    _fields_ = [("size", c_size_t), ("plan", c_char_p), ("key_lengths", TensorPointer)]
+    _fields_ = [("size", c_size_t), ("plan", c_char_p), ("key_lengths", TensorPointer),
+                ("expected_uses", c_int64), ("expected_queries", c_int64),
+                ("context_capacity", c_int64), ("context_dtype", c_int)]
 
 
 class PlanInfo(Sized):
     _fields_ = [("size", c_size_t), ("name", c_char * 32), ("flops", c_double),
-                ("flops_direct", c_double), ("workspace_bytes", c_uint64), ("text", c_char * 1024)]
+                ("flops_direct", c_double), ("workspace_bytes", c_uint64), ("text", c_char * 1024),
+                ("bytes", c_double), ("seconds", c_double), ("launches", c_int64)]
 
 
 def tensor(array):

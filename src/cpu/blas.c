@@ -98,3 +98,9 @@ void xattn_blas_gemm(bool b_transposed, int64_t m, int64_t n, int64_t k, const f
   cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, (INT)m, (INT)n,
               (INT)k, 1.0F, a, (INT)lda, b, (INT)ldb, beta, c, (INT)ldc);
 }
+
+void xattn_blas_gemm_f64(bool a_transposed, int64_t m, int64_t n, int64_t k, const double *a,
+                         int64_t lda, const double *b, double *c) {
+  cblas_dgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, (INT)m, (INT)n,
+              (INT)k, 1.0, a, (INT)lda, b, (INT)n, 0.0, c, (INT)n);
+}

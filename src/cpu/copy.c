@@ -1,6 +1,7 @@
-/* Strided copies of four dimensions. */
+/* Strided copies of four dimensions, converted on the way. */
 #include <string.h>
 
+#include "convert.h"
 #include "cpu.h"
 
 static const int64_t serial_elements = 1 << 14;
@@ -9,15 +10,16 @@ static void one_row(const xattn_copy *c, int64_t index) {
   int64_t i2 = index % c->shape[2];
   int64_t i1 = index / c->shape[2] % c->shape[1];
   int64_t i0 = index / c->shape[2] / c->shape[1];
-  const float *in =
-      (const float *)c->in + i0 * c->in_stride[0] + i1 * c->in_stride[1] + i2 * c->in_stride[2];
-  float *out =
-      (float *)c->out + i0 * c->out_stride[0] + i1 * c->out_stride[1] + i2 * c->out_stride[2];
-  if (c->in_stride[3] == 1 && c->out_stride[3] == 1) {
-    memcpy(out, in, (size_t)c->shape[3] * sizeof *out);
-    return;
-  }
-  for (int64_t j = 0; j < c->shape[3]; j++) out[j * c->out_stride[3]] = in[j * c->in_stride[3]];
+  int64_t from = i0 * c->in_stride[0] + i1 * c->in_stride[1] + i2 * c->in_stride[2];
+  int64_t to = i0 * c->out_stride[0] + i1 * c->out_stride[1] + i2 * c->out_stride[2];
+  size_t in_item = xattn_dtype_size(c->in_dtype), out_item = xattn_dtype_size(c->out_dtype);
+  const char *in = (const char *)c->in + from * (int64_t)in_item;
+  char *out = (char *)c->out + to * (int64_t)out_item;
+  if (c->in_dtype == c->out_dtype && c->in_stride[3] == 1 && c->out_stride[3] == 1)
+    memcpy(out, in, (size_t)c->shape[3] * out_item);
+  else
+    xattn_convert_row(out, c->out_dtype, c->out_stride[3], in, c->in_dtype, c->in_stride[3],
+                      c->shape[3]);
 }
 
 xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xattn_copy *copy) {

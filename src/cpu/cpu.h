@@ -9,6 +9,9 @@ struct xattn_device {
   const struct xattn_isa *isa;
 };
 
+/* True in the child of a fork. */
+bool xattn_cpu_forked(void);
+
 /* Threads that a call may use: the device's, or 1 in the child of a fork, where OpenMP's threads do not
  * exist and waiting for them would take forever. */
 int xattn_cpu_threads(const xattn_device *device);
@@ -16,10 +19,16 @@ int xattn_cpu_threads(const xattn_device *device);
 /* One row of a softmax: out[j] = exp(scale·(in[j] - max)) / Σ, scale > 0, j < n; in may be out. */
 typedef void (*xattn_softmax_row)(const float *in, float *out, int64_t n, float scale);
 
+/* A further part of a softmax that is not whole yet: s[j] = exp(scale·(s[j] - maximum)), j < n, where the maximum, and
+ * the sum of all so far, are brought up to date. What was summed by the maximum before counts by the factor that is returned. */
+typedef float (*xattn_softmax_part)(float *s, int64_t n, float scale, float *maximum, float *sum);
+
 /* The kernels for one instruction set. */
 typedef struct xattn_isa {
   const char *name;
+  int32_t lanes; /* F32 in a register */
   xattn_softmax_row softmax_row;
+  xattn_softmax_part softmax_part;
 } xattn_isa;
 
 /* The best instruction set of this processor, or the one that XATTN_CPU_ISA names. */
@@ -32,6 +41,7 @@ const xattn_isa *xattn_isa_list(int index);
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
 xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
                                const xattn_softmax *softmax);
+xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xattn_attend *t);
 xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xattn_copy *copy);
 
 /* Multiplies small matrices of integers with the BLAS and in plain C, once per process.

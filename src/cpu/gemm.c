@@ -63,7 +63,7 @@ static int64_t start(const xattn_matrix *m, int64_t b, int64_t group, int64_t he
   return b * m->stride[0] + group * m->stride[1] + head * m->stride[2];
 }
 
-/* C starts as the bias, which the product is then added to: the BLAS reads and writes C once. */
+/* C starts as the bias, or 0, which the product is then added to: the BLAS reads and writes C once. */
 static void start_from_bias(const float *bias, float *c, int64_t ld, int64_t rows,
                             int64_t columns) {
   for (int64_t i = 0; i < rows; i++) {
@@ -86,14 +86,18 @@ static void one_tile(const xattn_gemm *g, grid tiles, int64_t index) {
   piece(limited(g->n_limit, b, g->n), tiles.columns, tile % tiles.columns, &j, &j_end);
   if (i >= i_end || j >= j_end) return;
   float *c_data = (float *)g->c.data + start(&g->c, b, group, head) + i * g->c.ld + j;
-  const float *bias = g->bias ? (const float *)g->bias + j : NULL;
-  if (bias || k == 0) start_from_bias(bias, c_data, g->c.ld, i_end - i, j_end - j);
+  const float *bias = NULL;
+  if (g->bias)
+    bias = (const float *)g->bias + b * g->bias_stride[0] + group * g->bias_stride[1] +
+           head * g->bias_stride[2] + j;
+  if (bias || (k == 0 && !g->accumulate))
+    start_from_bias(bias, c_data, g->c.ld, i_end - i, j_end - j);
   if (k == 0) return;
   const float *a_data = (const float *)g->a.data + start(&g->a, b, group, head) + i * g->a.ld;
   const float *b_data =
       (const float *)g->b.data + start(&g->b, b, group, head) + (g->b_transposed ? j * g->b.ld : j);
   xattn_blas_gemm(g->b_transposed, i_end - i, j_end - j, k, a_data, g->a.ld, b_data, g->b.ld,
-                  bias ? 1.0F : 0.0F, c_data, g->c.ld);
+                  bias || g->accumulate ? 1.0F : 0.0F, c_data, g->c.ld);
 }
 
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm) {

@@ -5,14 +5,17 @@
 #include "cpu.h"
 
 void xattn_softmax_row_base(const float *in, float *out, int64_t n, float scale);
+float xattn_softmax_part_base(float *s, int64_t n, float scale, float *maximum, float *sum);
 void xattn_softmax_row_avx2(const float *in, float *out, int64_t n, float scale);
+float xattn_softmax_part_avx2(float *s, int64_t n, float scale, float *maximum, float *sum);
 void xattn_softmax_row_avx512(const float *in, float *out, int64_t n, float scale);
+float xattn_softmax_part_avx512(float *s, int64_t n, float scale, float *maximum, float *sum);
 
 /* Worst first. The base is what every processor of the architecture has: SSE2, NEON. */
-static const xattn_isa base = {"base", xattn_softmax_row_base};
+static const xattn_isa base = {"base", 4, xattn_softmax_row_base, xattn_softmax_part_base};
 #if defined(__x86_64__)
-static const xattn_isa avx2 = {"avx2", xattn_softmax_row_avx2};
-static const xattn_isa avx512 = {"avx512", xattn_softmax_row_avx512};
+static const xattn_isa avx2 = {"avx2", 8, xattn_softmax_row_avx2, xattn_softmax_part_avx2};
+static const xattn_isa avx512 = {"avx512", 16, xattn_softmax_row_avx512, xattn_softmax_part_avx512};
 #endif
 
 const xattn_isa *xattn_isa_list(int index) {

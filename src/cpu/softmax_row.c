@@ -117,13 +117,9 @@ static void row_without_maximum(const float *in, float *out, int64_t n) {
   for (int64_t j = 0; j < n; j++) out[j] = nan ? NAN : 0.0F;
 }
 
-void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
+/* out[j] = exp(scale·(in[j] - maximum)); returns their sum. */
+static float exponentials(const float *in, float *out, int64_t n, float scale, float maximum) {
   enum { W = XATTN_LANES };
-  float maximum = row_maximum(in, n);
-  if (maximum == -INFINITY) {
-    row_without_maximum(in, out, n);
-    return;
-  }
   vec m = all(maximum), s = all(scale);
   vec s0 = all(0.0F), s1 = s0, s2 = s0, s3 = s0;
   int64_t j = 0;
@@ -151,8 +147,35 @@ void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n,
     store_tail(out + j, e, n - j);
     s1 += e;
   }
-  float inverse = 1.0F / sum_of((s0 + s1) + (s2 + s3));
+  return sum_of((s0 + s1) + (s2 + s3));
+}
+
+void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
+  enum { W = XATTN_LANES };
+  float maximum = row_maximum(in, n);
+  if (maximum == -INFINITY) {
+    row_without_maximum(in, out, n);
+    return;
+  }
+  float inverse = 1.0F / exponentials(in, out, n, scale, maximum);
   vec by = all(inverse);
-  for (j = 0; j + W <= n; j += W) store(out + j, load(out + j) * by);
+  int64_t j = 0;
+  for (; j + W <= n; j += W) store(out + j, load(out + j) * by);
   if (j < n) store_tail(out + j, load_tail(out + j, n - j) * by, n - j);
+}
+
+/* While the maximum is still -inf nothing has been summed but NaN, if there was one, which 0 times it keeps. */
+float PASTE(xattn_softmax_part, XATTN_ISA)(float *s, int64_t n, float scale, float *maximum,
+                                           float *sum) {
+  float before = *maximum, now = row_maximum(s, n);
+  if (now < before) now = before;
+  if (now == -INFINITY) {
+    row_without_maximum(s, s, n);
+    for (int64_t j = 0; j < n; j++) *sum += s[j];
+    return 1.0F;
+  }
+  float factor = now == before ? 1.0F : exp_negative(all((before - now) * scale))[0];
+  *maximum = now;
+  *sum = *sum * factor + exponentials(s, s, n, scale, now);
+  return factor;
 }

@@ -236,7 +236,8 @@ void job_refill(job *j, xattn_handle *handle, uint64_t seed) {
             xattn_forward_once(handle, j->layer, &j->x.t, &j->y.t, &j->options, &j->forward.t));
   ASSERT_OK(handle,
             xattn_attention(handle, &j->q.t, &j->k.t, &j->v.t, 0.0F, &j->options, &j->attention.t));
-  ASSERT_OK(handle, xattn_scale_softmax(handle, &j->scores.t, 0.7F, &j->options, &j->softmax.t));
+  ASSERT_OK(handle,
+            xattn_scale_softmax(handle, &j->scores.t, 0.7F, &j->lengths_alone, &j->softmax.t));
   const layer_verdict verdict =
       oracle_check_layer(&j->l.weights, &j->x.t, &j->y.t, j->lengths, &j->forward.t, 3);
   ck_assert_msg(verdict.right, "error %.3g, plain %.3g", verdict.error, verdict.plain_error);
@@ -259,7 +260,10 @@ void job_init(job *j, xattn_handle *handle, uint64_t seed) {
   const int32_t lengths[BATCH] = {KEYS, 17, 31};
   memcpy(j->lengths, lengths, sizeof lengths);
   j->lengths_tensor = XATTN_TENSOR(j->lengths, XATTN_I32, BATCH);
-  j->options = (xattn_options){.size = sizeof j->options, .key_lengths = &j->lengths_tensor};
+  j->lengths_alone =
+      (xattn_options){.size = sizeof j->lengths_alone, .key_lengths = &j->lengths_tensor};
+  j->options = j->lengths_alone;
+  j->options.plan = "direct";
   const int64_t query[4] = {BATCH, QUERIES, HEADS, WIDTH}, key[4] = {BATCH, KEYS, HEADS, WIDTH};
   j->x = guarded_new(DENSE, 3, (int64_t[]){BATCH, QUERIES, QUERY_DIM});
   j->y = guarded_new(DENSE, 3, (int64_t[]){BATCH, KEYS, CONTEXT_DIM});
@@ -325,7 +329,8 @@ void job_run(const job *j, xattn_handle *handle, const job_tensors *d,
               xattn_forward_once(handle, j->layer, &d->x.t, &d->y.t, &j->options, &d->forward.t));
   ASSERT_OK(handle,
             xattn_attention(handle, &d->q.t, &d->k.t, &d->v.t, 0.0F, &j->options, &d->attention.t));
-  ASSERT_OK(handle, xattn_scale_softmax(handle, &d->scores.t, 0.7F, &j->options, &d->softmax.t));
+  ASSERT_OK(handle,
+            xattn_scale_softmax(handle, &d->scores.t, 0.7F, &j->lengths_alone, &d->softmax.t));
 }
 
 void job_check(const job *j, const job_tensors *d) {

@@ -89,8 +89,9 @@ typedef struct job {
   xattn_layer *layer;
   int32_t lengths[3];
   xattn_tensor lengths_tensor;
-  xattn_options options; /* the lengths */
-  guarded x, y, forward; /* [3, 20, 24] [3, 50, 40] [3, 20, 24] */
+  xattn_options options;       /* the lengths, and one plan: a context gives the same bits as y */
+  xattn_options lengths_alone; /* of softmax, which has no plan */
+  guarded x, y, forward;       /* [3, 20, 24] [3, 50, 40] [3, 20, 24] */
   guarded q, k, v, attention;
   guarded scores, softmax;
 } job;

@@ -24,7 +24,7 @@ START_TEST(a_first_call) {
   ck_assert_ptr_nonnull(strstr(xattn_last_error(s.handle), "before")); /* what to do */
   /* A softmax of device tensors needs no workspace: the capture can still hold it. */
   ASSERT_OK(s.handle,
-            xattn_scale_softmax(s.handle, &s.d.scores.t, 0.7F, &s.j.options, &s.d.softmax.t));
+            xattn_scale_softmax(s.handle, &s.d.scores.t, 0.7F, &s.j.lengths_alone, &s.d.softmax.t));
   cudaGraphExec_t graph = capture_end(&s);
   CUDA_OK(cudaGraphLaunch(graph, s.stream));
   check_output(&s.d.softmax, &s.j.softmax, "softmax");
@@ -158,6 +158,63 @@ START_TEST(a_context_that_is_not_there_yet) {
 }
 END_TEST
 
+/* Merging goes by way of the host. Once it is done, for whatever call, the plan can be captured. */
+START_TEST(weights_that_are_not_merged_yet) {
+  studio s;
+  studio_open(&s, 98, true);
+  xattn_options merged = s.j.options;
+  merged.plan = "merge-y+merge-py";
+  ASSERT_OK(s.handle, xattn_reserve(s.handle, (size_t)1 << 22)); /* not for want of workspace */
+  capture_begin(&s);
+  CAPTURE_REFUSES(
+      s, xattn_forward_once(s.handle, s.j.layer, &s.d.x.t, &s.d.y.t, &merged, &s.d.forward.t),
+      "merged");
+  finish(&s);
+  guarded wanted = guarded_new(DENSE, 3, s.j.forward.t.shape);
+  xattn_handle *other = cuda_handle();
+  ASSERT_OK(other, xattn_forward_once(other, s.j.layer, &s.j.x.t, &s.j.y.t, &merged, &wanted.t));
+  capture_begin(&s);
+  ASSERT_OK(s.handle,
+            xattn_forward_once(s.handle, s.j.layer, &s.d.x.t, &s.d.y.t, &merged, &s.d.forward.t));
+  cudaGraphExec_t graph = capture_end(&s);
+  for (uint64_t seed = 1; seed < 3; seed++) { /* the second with other inputs */
+    CUDA_OK(cudaMemsetAsync(s.d.forward.memory, 0xFF, s.d.forward.bytes, s.stream));
+    CUDA_OK(cudaGraphLaunch(graph, s.stream));
+    check_output(&s.d.forward, &wanted, "a merged plan");
+    job_refill(&s.j, other, seed);
+    job_put(&s.j, &s.d);
+    ASSERT_OK(other, xattn_forward_once(other, s.j.layer, &s.j.x.t, &s.j.y.t, &merged, &wanted.t));
+  }
+  guarded_free(&wanted);
+  graph_free(graph);
+  xattn_destroy(other);
+  studio_close(&s);
+}
+END_TEST
+
+/* A context knows how many rows it has when the call returns; a graph would add them later, and again. */
+START_TEST(rows_that_are_appended) {
+  studio s;
+  studio_open(&s, 100, true);
+  xattn_options roomy = s.j.options;
+  roomy.context_capacity = 200;
+  xattn_context *context;
+  ASSERT_OK(s.handle, xattn_context_create(s.handle, s.j.layer, &s.d.y.t, &roomy, &context));
+  ASSERT_OK(s.handle, xattn_context_append(s.handle, s.j.layer, context, &s.d.y.t, NULL));
+  ASSERT_OK(s.handle, xattn_synchronize(s.handle));
+  capture_begin(&s);
+  CAPTURE_REFUSES(s, xattn_context_append(s.handle, s.j.layer, context, &s.d.y.t, NULL), "graph");
+  finish(&s);
+  xattn_context_info info = {.size = sizeof info};
+  ASSERT_OK(NULL, xattn_context_get_info(context, &info));
+  ck_assert_int_eq(info.keys, 100);
+  ASSERT_OK(s.handle, xattn_forward(s.handle, s.j.layer, &s.d.x.t, context, NULL, &s.d.forward.t));
+  ASSERT_OK(s.handle, xattn_synchronize(s.handle));
+  xattn_context_destroy(context);
+  studio_close(&s);
+}
+END_TEST
+
 /* Somebody else has ruined the capture: that is said, and after it ended the handle works. */
 START_TEST(a_capture_that_is_broken) {
   studio s;
@@ -187,6 +244,8 @@ Suite *suite_cuda_capture_errors(void) {
   tcase_add_test(tests, a_change_to_a_capturing_stream);
   tcase_add_test(tests, releases_during_a_capture);
   tcase_add_test(tests, a_context_that_is_not_there_yet);
+  tcase_add_test(tests, weights_that_are_not_merged_yet);
+  tcase_add_test(tests, rows_that_are_appended);
   tcase_add_test(tests, a_capture_that_is_broken);
   suite_add_tcase(suite, tests);
   return suite;

@@ -106,6 +106,7 @@ START_TEST(launches_of_a_call) {
   const simulator *s = simulator_or_skip("launches_of_a_call");
   if (!s) return;
   xattn_handle *handle = cuda_handle();
+  const xattn_options direct = {.size = sizeof direct, .plan = "direct"};
   test_layer l = {.query_dim = 16, .context_dim = 24, .heads = 4, .head_dim = 8, .out_dim = 16};
   rng r = {183};
   test_layer_init(&l, &r);
@@ -119,7 +120,7 @@ START_TEST(launches_of_a_call) {
                 dy = device_copy(handle, &y.t, XATTN_F32);
   device_tensor out = device_new(handle, &x.t, XATTN_F32, 0);
   xattn_context *context;
-  ASSERT_OK(handle, xattn_context_create(handle, layer, &dy.t, NULL, &context));
+  ASSERT_OK(handle, xattn_context_create(handle, layer, &dy.t, &direct, &context));
   for (int with_context = 0; with_context < 2; with_context++) {
     xattn_stats before = {.size = sizeof before}, after = before;
     ASSERT_OK(handle, xattn_synchronize(handle));
@@ -129,7 +130,7 @@ START_TEST(launches_of_a_call) {
     if (with_context)
       ASSERT_OK(handle, xattn_forward(handle, layer, &dx.t, context, NULL, &out.t));
     else
-      ASSERT_OK(handle, xattn_forward_once(handle, layer, &dx.t, &dy.t, NULL, &out.t));
+      ASSERT_OK(handle, xattn_forward_once(handle, layer, &dx.t, &dy.t, &direct, &out.t));
     ASSERT_OK(handle, xattn_synchronize(handle));
     ASSERT_OK(handle, xattn_get_stats(handle, &after));
     const uint64_t planned = with_context ? 5 : 7;

@@ -125,6 +125,36 @@ static void cuda_is_unavailable(const char *why) {
   ck_assert_ptr_null(handle);
 }
 
+static xattn_rates rates_of(xattn_math math) {
+  xattn_handle *handle = cuda_handle_of("cuda", math);
+  xattn_rates rates = {.size = sizeof rates};
+  ASSERT_OK(handle, xattn_get_rates(handle, &rates));
+  xattn_destroy(handle);
+  ck_assert_str_eq(rates.source, "built in");
+  ck_assert(rates.flops > 1e11 && rates.flops_half >= rates.flops && rates.flops_half < 1e16);
+  ck_assert(rates.stream > 1e10 && rates.stream < 1e14 && rates.operands >= rates.stream);
+  ck_assert(rates.softmax > 1e9 && rates.softmax < 1e13);
+  ck_assert(rates.launch > 1e-7 && rates.launch < 1e-4);
+  return rates;
+}
+
+/* Below what the card can do at best; for one that does not tell, something. */
+START_TEST(rates_follow_from_what_the_card_tells) {
+  (void)setenv("XATTN_RATES", "builtin", 1);
+  const xattn_rates f32 = rates_of(XATTN_MATH_DEFAULT), tf32 = rates_of(XATTN_MATH_TF32);
+  ck_assert(tf32.flops >= f32.flops && tf32.flops_half == f32.flops_half);
+  if (!simulator_or_skip("the rates of a known card")) return;
+  /* An H100: 66.9 TFLOP/s of F32, 989 of F16 at a lower clock, 3.35 TB/s. */
+  ck_assert(f32.flops > 0.5 * 66.9e12 && f32.flops < 66.9e12);
+  ck_assert(f32.flops_half > 0.5 * 989e12 && f32.flops_half < 989e12);
+  ck_assert(tf32.flops > 0.5 * 494e12 && tf32.flops < 494e12);
+  ck_assert(f32.stream > 0.5 * 3.35e12 && f32.stream < 3.35e12);
+  (void)setenv("CUDASIM_CLOCKS", "0", 1);
+  const xattn_rates silent = rates_of(XATTN_MATH_DEFAULT);
+  ck_assert(silent.flops < f32.flops && silent.stream < f32.stream);
+}
+END_TEST
+
 START_TEST(a_device_past_the_last) {
   int count = 0;
   CUDA_OK(cudaGetDeviceCount(&count));
@@ -171,6 +201,7 @@ Suite *suite_cuda_devices(void) {
   TCase *tests = cuda_tests("devices");
   tcase_add_test(tests, the_current_device_stays);
   tcase_add_test(tests, what_lives_on_the_other_device_is_refused);
+  tcase_add_test(tests, rates_follow_from_what_the_card_tells);
   tcase_add_test(tests, a_device_past_the_last);
   tcase_add_test(tests, auto_takes_cuda);
   tcase_add_test(tests, no_device);

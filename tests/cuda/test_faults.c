@@ -14,6 +14,7 @@ typedef struct script {
   xattn_layer *layer;
   xattn_context *context;
   guarded forward;                /* on host tensors */
+  guarded merged, appended;       /* the same by a merged plan; over y twice */
   xattn_tensor x, y, out, scores; /* on the device */
   void *memory[4], *spare;
   guarded got, softmax;
@@ -43,6 +44,20 @@ static xattn_status create_context(script *s) {
 
 static xattn_status forward_on_host(script *s) {
   return xattn_forward(s->handle, s->layer, &s->j->x.t, s->context, NULL, &s->forward.t);
+}
+
+static xattn_status forward_merged(script *s) {
+  const xattn_options options = {.size = sizeof options, .plan = "merge-y+merge-py"};
+  return xattn_forward_once(s->handle, s->layer, &s->j->x.t, &s->j->y.t, &options, &s->merged.t);
+}
+
+/* The context has room for what it holds: it moves. */
+static xattn_status append(script *s) {
+  return xattn_context_append(s->handle, s->layer, s->context, &s->j->y.t, NULL);
+}
+
+static xattn_status forward_appended(script *s) {
+  return xattn_forward(s->handle, s->layer, &s->j->x.t, s->context, NULL, &s->appended.t);
 }
 
 static xattn_status allocate(script *s) {
@@ -75,7 +90,7 @@ static xattn_status attend(script *s) {
 
 /* On the device, in place; a failed launch has not touched it. */
 static xattn_status soften(script *s) {
-  return xattn_scale_softmax(s->handle, &s->scores, 0.7F, &s->j->options, &s->scores);
+  return xattn_scale_softmax(s->handle, &s->scores, 0.7F, &s->j->lengths_alone, &s->scores);
 }
 
 static xattn_status change_stream(script *s) {
@@ -125,6 +140,9 @@ static const struct step {
              {"xattn_cuda_wait_event", wait},
              {"xattn_reserve", reserve},
              {"xattn_context_create again", create_context},
+             {"xattn_forward_once, merged weights", forward_merged},
+             {"xattn_context_append", append},
+             {"xattn_forward, appended rows", forward_appended},
              {"xattn_tensor_copy from the device", download},
              {"xattn_device_alloc and free", spare},
              {"xattn_synchronize", synchronize}};
@@ -142,12 +160,14 @@ static void check_failure(const script *s, const char *name, long long n, xattn_
                 "fault %lld, %s: \"%s\" names neither CUDA nor a field", n, name, text);
 }
 
-static void check_results(const script *s, long long n) {
+static void check_results(const script *s, const script *right, long long n) {
   char name[64];
   (void)snprintf(name, sizeof name, "after fault %lld", n);
   check_same_bits(&s->forward, &s->j->forward, name);
   check_same_bits(&s->got, &s->j->attention, name);
   check_same_bits(&s->softmax, &s->j->softmax, name);
+  check_same_bits(&s->merged, &right->merged, name);
+  check_same_bits(&s->appended, &right->appended, name);
 }
 
 /* A result of the round before must not pass for this one's. The tensors are dense. */
@@ -158,7 +178,8 @@ static void clear(guarded *g) {
 }
 
 /* Whether the n-th fault came to pass. */
-static bool play(const simulator *sim, script *s, long long n, int failures[STEPS + 1]) {
+static bool play(const simulator *sim, script *s, const script *right, long long n,
+                 int failures[STEPS + 1]) {
   int failed = 0;
   sim->fail_at(n);
   for (int i = 0; i < STEPS; i++) {
@@ -176,7 +197,7 @@ static bool play(const simulator *sim, script *s, long long n, int failures[STEP
                   xattn_last_error(s->handle));
   }
   ck_assert_int_le(failed, 1);
-  check_results(s, n);
+  check_results(s, right, n);
   xattn_context_destroy(s->context);
   xattn_layer_destroy(s->layer);
   for (int i = 0; i < 3; i++)
@@ -194,22 +215,38 @@ START_TEST(every_call_of_cuda_fails_once) {
   xattn_handle *handle = cuda_handle();
   job j;
   job_init(&j, handle, 121);
+  script right = {.j = &j, .handle = handle, .layer = j.layer};
+  right.merged = guarded_new(DENSE, 3, j.forward.t.shape);
+  right.appended = guarded_new(DENSE, 3, j.forward.t.shape);
+  xattn_status (*const alone[])(script *) = {create_context, forward_merged, append,
+                                             forward_appended};
+  for (int i = 0; i < 4; i++) ASSERT_OK(handle, alone[i](&right));
+  xattn_context_destroy(right.context);
   xattn_layer_destroy(j.layer);
   j.layer = NULL;
   xattn_destroy(handle);
   guarded forward = guarded_new(DENSE, 3, j.forward.t.shape);
   guarded got = guarded_new(DENSE, 4, j.attention.t.shape);
   guarded softmax = guarded_new(DENSE, 3, j.softmax.t.shape);
+  guarded merged = guarded_new(DENSE, 3, j.forward.t.shape);
+  guarded appended = guarded_new(DENSE, 3, j.forward.t.shape);
   int failures[STEPS + 1] = {0};
   long long n = 1;
   for (bool came = true; came; n++) {
     clear(&forward);
     clear(&got);
     clear(&softmax);
-    script s = {
-        .j = &j, .stream = stream_new(), .forward = forward, .got = got, .softmax = softmax};
+    clear(&merged);
+    clear(&appended);
+    script s = {.j = &j,
+                .stream = stream_new(),
+                .forward = forward,
+                .merged = merged,
+                .appended = appended,
+                .got = got,
+                .softmax = softmax};
     CUDA_OK(cudaEventCreate(&s.event));
-    came = play(sim, &s, n, failures);
+    came = play(sim, &s, &right, n, failures);
     CUDA_OK(cudaEventDestroy(s.event));
     CUDA_OK(cudaStreamDestroy(s.stream));
     static const char *const names[] = {"device blocks", "pinned blocks", "streams", "events",
@@ -224,6 +261,10 @@ START_TEST(every_call_of_cuda_fails_once) {
   guarded_free(&forward);
   guarded_free(&got);
   guarded_free(&softmax);
+  guarded_free(&merged);
+  guarded_free(&appended);
+  guarded_free(&right.merged);
+  guarded_free(&right.appended);
   job_free(&j);
 }
 END_TEST

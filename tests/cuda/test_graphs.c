@@ -126,7 +126,8 @@ START_TEST(copies_and_softmax_in_place) {
   device_tensor scores = device_new(s.handle, &s.j.scores.t, XATTN_F32, 0);
   capture_begin(&s);
   ASSERT_OK(s.handle, xattn_tensor_copy(s.handle, &s.d.scores.t, &scores.t));
-  ASSERT_OK(s.handle, xattn_scale_softmax(s.handle, &scores.t, 0.7F, &s.j.options, &scores.t));
+  ASSERT_OK(s.handle,
+            xattn_scale_softmax(s.handle, &scores.t, 0.7F, &s.j.lengths_alone, &scores.t));
   cudaGraphExec_t graph = capture_end(&s);
   for (int i = 0; i < 2; i++) {
     CUDA_OK(cudaGraphLaunch(graph, s.stream));
@@ -158,7 +159,8 @@ START_TEST(a_capture_over_two_handles) {
                                          &s.d.forward.t));
   ASSERT_OK(second, xattn_attention(second, &s.d.q.t, &s.d.k.t, &s.d.v.t, 0.0F, &s.j.options,
                                     &s.d.attention.t));
-  ASSERT_OK(second, xattn_scale_softmax(second, &s.d.scores.t, 0.7F, &s.j.options, &s.d.softmax.t));
+  ASSERT_OK(second,
+            xattn_scale_softmax(second, &s.d.scores.t, 0.7F, &s.j.lengths_alone, &s.d.softmax.t));
   ASSERT_OK(second, xattn_cuda_record_event(second, join));
   ASSERT_OK(s.handle, xattn_cuda_wait_event(s.handle, join));
   cudaGraphExec_t graph = capture_end(&s);

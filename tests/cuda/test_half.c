@@ -121,7 +121,8 @@ static void run_layer(xattn_handle *handle, const xattn_layer *layer, xattn_dtyp
   if (way == 1) {
     xattn_context *context;
     ASSERT_OK(handle, xattn_context_create(handle, layer, &dy.t, options, &context));
-    ASSERT_OK(handle, xattn_forward(handle, layer, &dx.t, context, NULL, &dout.t));
+    const xattn_options own = {.size = sizeof own, .plan = options->plan};
+    ASSERT_OK(handle, xattn_forward(handle, layer, &dx.t, context, &own, &dout.t));
     xattn_context_destroy(context);
   }
   if (way == 2) {
@@ -140,73 +141,131 @@ static void run_layer(xattn_handle *handle, const xattn_layer *layer, xattn_dtyp
   device_free(&dout);
 }
 
+static const test_layer layers[] = {{.batch = 2,
+                                     .queries = 9,
+                                     .keys = 30,
+                                     .query_dim = 48,
+                                     .context_dim = 80,
+                                     .heads = 4,
+                                     .head_dim = 16,
+                                     .out_dim = 40,
+                                     .biases = true},
+                                    {.batch = 3,
+                                     .queries = 5,
+                                     .keys = 17,
+                                     .query_dim = 7,
+                                     .context_dim = 11,
+                                     .heads = 6,
+                                     .kv_heads = 2,
+                                     .head_dim = 5,
+                                     .value_dim = 9,
+                                     .out_dim = 13,
+                                     .biases = true},
+                                    {.batch = 1,
+                                     .queries = 20,
+                                     .keys = 33,
+                                     .query_dim = 64,
+                                     .context_dim = 96,
+                                     .heads = 1,
+                                     .head_dim = 64},
+                                    {.batch = 2,
+                                     .queries = 3,
+                                     .keys = 300,
+                                     .query_dim = 32,
+                                     .context_dim = 32,
+                                     .heads = 2,
+                                     .head_dim = 8,
+                                     .biases = true},
+                                    {.batch = 2,
+                                     .queries = 1,
+                                     .keys = 40,
+                                     .query_dim = 64,
+                                     .context_dim = 32,
+                                     .heads = 2,
+                                     .head_dim = 64,
+                                     .out_dim = 64},
+                                    {.batch = 1,
+                                     .queries = 8,
+                                     .keys = 40,
+                                     .query_dim = 64,
+                                     .context_dim = 64,
+                                     .heads = 16,
+                                     .head_dim = 8,
+                                     .out_dim = 64}};
+enum { LAYERS = sizeof layers / sizeof *layers };
+
+/* A layer of the table and its streams, all of numbers that the dtype has. */
+typedef struct half_case {
+  test_layer l;
+  xattn_dtype dtype;
+  xattn_layer *layer;
+  guarded x, y, out;
+  int32_t lengths[3];
+  xattn_tensor lengths_tensor;
+  xattn_options options; /* the lengths */
+} half_case;
+
+static void half_case_open(half_case *c, xattn_handle *handle, int index, xattn_dtype dtype) {
+  rng r = {151 + (uint64_t)index};
+  *c = (half_case){.l = layers[index], .dtype = dtype};
+  test_layer *l = &c->l;
+  test_layer_init(l, &r);
+  l->weights.dtype = dtype;
+  ASSERT_OK(handle, xattn_layer_create(handle, &l->weights, &c->layer)); /* rounds the weights */
+  for (int w = 0; w < 8; w++)
+    if (l->tensor[w].data) quantise(&l->tensor[w], dtype);
+  const int64_t width = l->out_dim ? l->out_dim : l->heads * l->value_dim;
+  c->x = guarded_new(DENSE, 3, (int64_t[]){l->batch, l->queries, l->query_dim});
+  c->y = guarded_new(GAPS, 3, (int64_t[]){l->batch, l->keys, l->context_dim});
+  c->out = guarded_new(REVERSED, 3, (int64_t[]){l->batch, l->queries, width});
+  guarded_fill(&c->x, &r, 1.0);
+  guarded_fill(&c->y, &r, 1.0);
+  quantise(&c->x.t, dtype);
+  quantise(&c->y.t, dtype);
+  const int32_t lengths[3] = {(int32_t)l->keys, (int32_t)l->keys / 2, 1};
+  memcpy(c->lengths, lengths, sizeof lengths);
+  c->lengths_tensor = XATTN_TENSOR(c->lengths, XATTN_I32, l->batch);
+  c->options = (xattn_options){.size = sizeof c->options, .key_lengths = &c->lengths_tensor};
+}
+
+static void half_case_check(half_case *c, xattn_handle *handle, int way) {
+  run_layer(handle, c->layer, c->dtype, way, &c->x, &c->y, &c->options, &c->out);
+  check_half_layer(c->dtype, &c->l, &c->x.t, &c->y.t, c->lengths, &c->out.t);
+}
+
+static void half_case_close(half_case *c) {
+  guarded_free(&c->x);
+  guarded_free(&c->y);
+  guarded_free(&c->out);
+  xattn_layer_destroy(c->layer);
+  test_layer_free(&c->l);
+}
+
 START_TEST(layers_end_to_end) {
-  static const test_layer layers[] = {{.batch = 2,
-                                       .queries = 9,
-                                       .keys = 30,
-                                       .query_dim = 48,
-                                       .context_dim = 80,
-                                       .heads = 4,
-                                       .head_dim = 16,
-                                       .out_dim = 40,
-                                       .biases = true},
-                                      {.batch = 3,
-                                       .queries = 5,
-                                       .keys = 17,
-                                       .query_dim = 7,
-                                       .context_dim = 11,
-                                       .heads = 6,
-                                       .kv_heads = 2,
-                                       .head_dim = 5,
-                                       .value_dim = 9,
-                                       .out_dim = 13,
-                                       .biases = true},
-                                      {.batch = 1,
-                                       .queries = 20,
-                                       .keys = 33,
-                                       .query_dim = 64,
-                                       .context_dim = 96,
-                                       .heads = 1,
-                                       .head_dim = 64},
-                                      {.batch = 2,
-                                       .queries = 3,
-                                       .keys = 300,
-                                       .query_dim = 32,
-                                       .context_dim = 32,
-                                       .heads = 2,
-                                       .head_dim = 8,
-                                       .biases = true}};
   xattn_handle *handle = cuda_handle();
   for (int t = 0; t < 2; t++)
-    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
-      test_layer l = layers[i];
-      rng r = {151 + i};
-      test_layer_init(&l, &r);
-      l.weights.dtype = halves[t];
-      xattn_layer *layer;
-      ASSERT_OK(handle, xattn_layer_create(handle, &l.weights, &layer)); /* rounds the weights */
-      for (int w = 0; w < 8; w++)
-        if (l.tensor[w].data) quantise(&l.tensor[w], halves[t]);
-      const int64_t width = l.out_dim ? l.out_dim : l.heads * l.value_dim;
-      guarded x = guarded_new(DENSE, 3, (int64_t[]){l.batch, l.queries, l.query_dim});
-      guarded y = guarded_new(GAPS, 3, (int64_t[]){l.batch, l.keys, l.context_dim});
-      guarded out = guarded_new(REVERSED, 3, (int64_t[]){l.batch, l.queries, width});
-      guarded_fill(&x, &r, 1.0);
-      guarded_fill(&y, &r, 1.0);
-      quantise(&x.t, halves[t]);
-      quantise(&y.t, halves[t]);
-      const int32_t lengths[3] = {(int32_t)l.keys, (int32_t)l.keys / 2, 1};
-      const xattn_tensor lengths_tensor = XATTN_TENSOR(lengths, XATTN_I32, l.batch);
-      const xattn_options options = {.size = sizeof options, .key_lengths = &lengths_tensor};
-      for (int way = 0; way < 3; way++) {
-        run_layer(handle, layer, halves[t], way, &x, &y, &options, &out);
-        check_half_layer(halves[t], &l, &x.t, &y.t, lengths, &out.t);
-      }
-      guarded_free(&x);
-      guarded_free(&y);
-      guarded_free(&out);
-      xattn_layer_destroy(layer);
-      test_layer_free(&l);
+    for (int i = 0; i < LAYERS; i++) {
+      half_case c;
+      half_case_open(&c, handle, i, halves[t]);
+      for (int way = 0; way < 3; way++) half_case_check(&c, handle, way);
+      half_case_close(&c);
+    }
+  xattn_destroy(handle);
+}
+END_TEST
+
+/* Every plan rounds at other places than the plain implementation, which is direct, and is held to the same
+ * rule. */
+START_TEST(layers_by_every_plan) {
+  xattn_handle *handle = cuda_handle();
+  for (int t = 0; t < 2; t++)
+    for (int i = 0; i < LAYERS; i++) {
+      if (!layers[i].out_dim) continue; /* nothing to merge with */
+      half_case c;
+      half_case_open(&c, handle, i, halves[t]);
+      for (int64_t plan = 0; (c.options.plan = xattn_plan_name(plan)) != NULL; plan++)
+        for (int way = 0; way < 2; way++) half_case_check(&c, handle, way);
+      half_case_close(&c);
     }
   xattn_destroy(handle);
 }
@@ -242,6 +301,7 @@ Suite *suite_cuda_half(void) {
   tcase_add_test(tests, scores_beyond_f16_do_not_overflow);
   tcase_add_test(tests, tf32_where_asked_for);
   tcase_add_test(tests, layers_end_to_end);
+  tcase_add_test(tests, layers_by_every_plan);
   tcase_add_test(tests, dtypes_do_not_mix);
   suite_add_tcase(suite, tests);
   return suite;

@@ -127,6 +127,80 @@ START_TEST(strided_tensors_too) {
 }
 END_TEST
 
+/* A forward of y, or of a context where there is one, by a plan of its own. */
+static void repeat_plan(const job *j, xattn_handle *handle, const job_tensors *d,
+                        const xattn_context *context, const xattn_options *options) {
+  enum { ROUNDS = 3 };
+  xattn_stats before = {.size = sizeof before}, after = before;
+  unsigned long long counts[2][FORBIDDEN] = {{0}};
+  guarded first = guarded_new(DENSE, 3, j->forward.t.shape);
+  for (int i = 0; i <= ROUNDS; i++) {
+    ASSERT_OK(handle,
+              context
+                  ? xattn_forward(handle, j->layer, &d->x.t, context, options, &d->forward.t)
+                  : xattn_forward_once(handle, j->layer, &d->x.t, &d->y.t, options, &d->forward.t));
+    if (i > 0) continue;
+    device_get(&d->forward, &first.t);
+    ASSERT_OK(handle, xattn_get_stats(handle, &before));
+    count(counts[0]);
+  }
+  count(counts[1]);
+  ASSERT_OK(handle, xattn_get_stats(handle, &after));
+  check_stats(&before, &after, ROUNDS);
+  for (int i = 0; i < FORBIDDEN; i++)
+    ck_assert_msg(counts[0][i] == counts[1][i], "%s: %llu calls of %s in steady state",
+                  options && options->plan ? options->plan : "a context",
+                  counts[1][i] - counts[0][i], forbidden[i]);
+  check_output(&d->forward, &first, "the same again");
+  guarded_free(&first);
+}
+
+/* Plans that merge weights have done so the first time; none has another way to its result than launches. */
+START_TEST(so_does_every_plan) {
+  xattn_handle *handle = cuda_handle();
+  job j;
+  job_tensors d;
+  job_init(&j, handle, 45);
+  job_to_device(&j, handle, &d);
+  xattn_context *context;
+  xattn_options options = j.options;
+  for (int64_t i = 0; (options.plan = xattn_plan_name(i)) != NULL; i++) {
+    const xattn_options own = {.size = sizeof own, .plan = options.plan};
+    repeat_plan(&j, handle, &d, NULL, &options);
+    ASSERT_OK(handle, xattn_context_create(handle, j.layer, &d.y.t, &options, &context));
+    repeat_plan(&j, handle, &d, context, &own);
+    xattn_context_destroy(context);
+  }
+  job_tensors_free(&d);
+  job_free(&j);
+  xattn_destroy(handle);
+}
+END_TEST
+
+/* Stored in 16 bits, widened chunk by chunk in the workspace. */
+START_TEST(so_does_a_narrow_context) {
+  static const xattn_dtype dtypes[] = {XATTN_BF16, XATTN_F16};
+  static const char *const plans[] = {"direct", "push+defer", "merge-y+merge-y"};
+  xattn_handle *handle = cuda_handle();
+  job j;
+  job_tensors d;
+  job_init(&j, handle, 46);
+  job_to_device(&j, handle, &d);
+  for (int i = 0; i < 6; i++) {
+    xattn_context *context;
+    xattn_options options = j.options;
+    options.plan = plans[i / 2];
+    options.context_dtype = dtypes[i % 2];
+    ASSERT_OK(handle, xattn_context_create(handle, j.layer, &d.y.t, &options, &context));
+    repeat_plan(&j, handle, &d, context, NULL);
+    xattn_context_destroy(context);
+  }
+  job_tensors_free(&d);
+  job_free(&j);
+  xattn_destroy(handle);
+}
+END_TEST
+
 /* Transfers keep their pinned memory. */
 START_TEST(host_tensors_allocate_once) {
   xattn_handle *handle = cuda_handle();
@@ -155,6 +229,8 @@ Suite *suite_cuda_quiet(void) {
   TCase *tests = cuda_tests("quiet");
   tcase_add_test(tests, calls_on_device_tensors_only_enqueue);
   tcase_add_test(tests, strided_tensors_too);
+  tcase_add_test(tests, so_does_every_plan);
+  tcase_add_test(tests, so_does_a_narrow_context);
   tcase_add_test(tests, host_tensors_allocate_once);
   suite_add_tcase(suite, tests);
   return suite;

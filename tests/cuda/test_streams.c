@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "oracle.h"
 #include "support_cuda.h"
 
 /* Several tests need a job, its tensors, and room made for every call. */
@@ -195,6 +196,63 @@ START_TEST(a_context_of_another_handle_at_once) {
 }
 END_TEST
 
+/* Rows from `first` on. */
+static xattn_tensor rows_from(const xattn_tensor *y, int64_t first, int64_t count) {
+  xattn_tensor rows = *y;
+  rows.data = (float *)y->data + first * y->strides[1];
+  rows.shape[1] = count;
+  return rows;
+}
+
+/* The second handle's rows are still on their way when the handle that made the context uses it: whose memory it
+ * is does not tell who wrote last. With room for the rows they go where the context is; without, all of it
+ * moves to memory of the second handle, and the old is given back while the move is still to come. */
+START_TEST(rows_that_another_handle_appends) {
+  enum { FIRST = 30, ALL = 50 };
+  scene s;
+  scene_open(&s, 59);
+  cudaStream_t stream = stream_new();
+  xattn_handle *second = cuda_handle();
+  ASSERT_OK(second, xattn_cuda_set_stream(second, stream));
+  const xattn_tensor first = rows_from(&s.d.y.t, 0, FIRST);
+  const xattn_tensor rest = rows_from(&s.d.y.t, FIRST, ALL - FIRST);
+  guarded wanted = guarded_new(DENSE, 3, s.j.forward.t.shape);
+  for (int round = 0; round < 4; round++) { /* in turn, then at once; with room, then without */
+    const xattn_options options = {
+        .size = sizeof options, .plan = "direct", .context_capacity = round % 2 ? FIRST : ALL};
+    const bool at_once = round >= 2;
+    xattn_context *context;
+    ASSERT_OK(s.handle, xattn_context_create(s.handle, s.j.layer, &first, &options, &context));
+    ASSERT_OK(s.handle,
+              xattn_forward(s.handle, s.j.layer, &s.d.x.t, context, NULL, &s.d.forward.t));
+    ASSERT_OK(s.handle, xattn_synchronize(s.handle));
+    gate g;
+    if (at_once) gate_close(&g, stream);
+    ASSERT_OK(second, xattn_context_append(second, s.j.layer, context, &rest, NULL));
+    if (!at_once) ASSERT_OK(second, xattn_synchronize(second));
+    /* What the first handle has freed by now may be given to whoever asks. */
+    device_tensor other = device_new(s.handle, &s.d.y.t, XATTN_F32, 0);
+    ASSERT_OK(s.handle,
+              xattn_forward(s.handle, s.j.layer, &s.d.x.t, context, NULL, &s.d.forward.t));
+    if (at_once) gate_open(&g);
+    if (round == 0)
+      device_get(&s.d.forward, &wanted.t);
+    else
+      check_output(&s.d.forward, &wanted, "forward with appended rows");
+    device_free(&other);
+    ASSERT_OK(second, xattn_synchronize(second));
+    xattn_context_destroy(context);
+  }
+  const layer_verdict verdict =
+      oracle_check_layer(&s.j.l.weights, &s.j.x.t, &s.j.y.t, NULL, &wanted.t, 3);
+  ck_assert_msg(verdict.right, "error %.3g, plain %.3g", verdict.error, verdict.plain_error);
+  guarded_free(&wanted);
+  xattn_destroy(second);
+  scene_close(&s);
+  CUDA_OK(cudaStreamDestroy(stream));
+}
+END_TEST
+
 static void *destroy_context(void *context) {
   xattn_context_destroy(context);
   return NULL;
@@ -257,6 +315,7 @@ Suite *suite_cuda_streams(void) {
   tcase_add_test(tests, a_change_of_streams_keeps_the_order);
   tcase_add_test(tests, events_order_two_handles);
   tcase_add_test(tests, a_context_of_another_handle_at_once);
+  tcase_add_test(tests, rows_that_another_handle_appends);
   tcase_add_test(tests, contexts_and_layers_outlive_their_handle);
   tcase_add_test(tests, what_is_refused);
   suite_add_tcase(suite, tests);

@@ -58,8 +58,8 @@ START_TEST(host_and_device_tensors_in_one_call) {
               xattn_attention(handle, side(a, &d.q, &j.q), side(b, &d.k, &j.k), side(c, &d.v, &j.v),
                               0.0F, &j.options, side(to, &d.attention, &attention)));
     check_side(to, &d.attention, &attention, &j.attention, "attention");
-    ASSERT_OK(handle, xattn_scale_softmax(handle, side(a, &d.scores, &j.scores), 0.7F, &j.options,
-                                          side(to, &d.softmax, &softmax)));
+    ASSERT_OK(handle, xattn_scale_softmax(handle, side(a, &d.scores, &j.scores), 0.7F,
+                                          &j.lengths_alone, side(to, &d.softmax, &softmax)));
     check_side(to, &d.softmax, &softmax, &j.softmax, "softmax");
     guarded_free(&forward);
     guarded_free(&attention);
@@ -99,7 +99,7 @@ START_TEST(softmax_in_place) {
   job j;
   job_init(&j, handle, 4);
   device_tensor scores = device_copy(handle, &j.scores.t, XATTN_F32);
-  ASSERT_OK(handle, xattn_scale_softmax(handle, &scores.t, 0.7F, &j.options, &scores.t));
+  ASSERT_OK(handle, xattn_scale_softmax(handle, &scores.t, 0.7F, &j.lengths_alone, &scores.t));
   check_output(&scores, &j.softmax, "in place");
   device_free(&scores);
   /* Rows with gaps: in place and into another tensor give the same. */
@@ -107,8 +107,8 @@ START_TEST(softmax_in_place) {
   ASSERT_OK(handle, xattn_tensor_convert(&j.scores.t, &strided.t));
   device_tensor in = device_copy(handle, &strided.t, XATTN_F32);
   device_tensor out = device_new(handle, &strided.t, XATTN_F32, 0);
-  ASSERT_OK(handle, xattn_scale_softmax(handle, &in.t, 0.7F, &j.options, &out.t));
-  ASSERT_OK(handle, xattn_scale_softmax(handle, &in.t, 0.7F, &j.options, &in.t));
+  ASSERT_OK(handle, xattn_scale_softmax(handle, &in.t, 0.7F, &j.lengths_alone, &out.t));
+  ASSERT_OK(handle, xattn_scale_softmax(handle, &in.t, 0.7F, &j.lengths_alone, &in.t));
   check_output(&in, &j.softmax, "in place with gaps");
   check_output(&out, &j.softmax, "with gaps");
   device_free(&in);

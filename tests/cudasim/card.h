@@ -1,5 +1,6 @@
 /* The simulated card: an H100 in what a program asks about. CUDASIM_CC=80 makes it take PTX for compute
- * capability 8.0 instead of 9.0, CUDASIM_L2_BYTES gives it another cache. */
+ * capability 8.0 instead of 9.0, CUDASIM_L2_BYTES gives it another cache, CUDASIM_CLOCKS=0 makes it one that does not
+ * tell how fast it and its memory are, as those that share the host's do not. */
 #ifndef CUDASIM_CARD_H
 #define CUDASIM_CARD_H
 
@@ -27,6 +28,9 @@ inline int shared_per_multiprocessor() {
 }
 inline int most_shared_per_block() { /* after cudaFuncSetAttribute */
   return shared_per_multiprocessor() - shared_reserved_per_block;
+}
+inline bool tells_clocks() {
+  return setting("CUDASIM_CLOCKS", 1) != 0;
 }
 inline int l2_bytes() {
   return int(setting("CUDASIM_L2_BYTES", 50 << 20));

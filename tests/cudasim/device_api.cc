@@ -35,9 +35,9 @@ int attribute(cudaDeviceAttr wanted) {
       {cudaDevAttrMaxPitch, 2147483647},
       {cudaDevAttrMaxRegistersPerBlock, registers_per_block},
       {cudaDevAttrMaxRegistersPerMultiprocessor, registers_per_multiprocessor},
-      {cudaDevAttrClockRate, 1980000},
-      {cudaDevAttrMemoryClockRate, 2619000},
-      {cudaDevAttrGlobalMemoryBusWidth, 5120},
+      {cudaDevAttrClockRate, tells_clocks() ? 1980000 : 0},
+      {cudaDevAttrMemoryClockRate, tells_clocks() ? 2619000 : 0},
+      {cudaDevAttrGlobalMemoryBusWidth, tells_clocks() ? 5120 : 0},
       {cudaDevAttrMultiProcessorCount, multiprocessors},
       {cudaDevAttrMaxThreadsPerMultiProcessor, threads_per_multiprocessor},
       {cudaDevAttrMaxBlocksPerMultiprocessor, blocks_per_multiprocessor},
@@ -106,7 +106,7 @@ void describe(cudaDeviceProp &p, int index) {
   p.ECCEnabled = p.streamPrioritiesSupported = p.memoryPoolsSupported = 1;
   p.hostRegisterSupported = 1;
   p.asyncEngineCount = 3;
-  p.memoryBusWidth = 5120;
+  p.memoryBusWidth = tells_clocks() ? 5120 : 0;
   p.pciBusID = index + 1;
 }
 

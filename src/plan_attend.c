@@ -1,0 +1,138 @@
+/* The attend step: heads on levels, chunks or tiles of scores, and room for them. */
+#include "plan_build.h"
+
+static int64_t at_least_1(int64_t value) {
+  return value < 1 ? 1 : value;
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+/* Heads that all read one operand are rows of one product, if those rows are evenly spaced. */
+static bool foldable(const xattn_step *s, const xattn_operand *shared, const xattn_operand *rows) {
+  int64_t in_group = s->heads / s->groups;
+  if (in_group == 1 || rows->heads != s->heads || shared->heads == s->heads) return false;
+  return s->rows == 1 || rows->view.row == in_group * rows->view.head;
+}
+
+/* Heads on two levels, so that every operand has a stride on each: K and V have one head a group; where all heads
+ * share y they are one group. */
+static void choose_levels(const xattn_problem *p, xattn_step *s) {
+  int64_t b = s->b.heads, d = s->d.heads;
+  bool per_group = (b > 1 && b < p->heads) || (d > 1 && d < p->heads);
+  s->heads = p->heads;
+  s->groups = per_group ? p->kv_heads : b == 1 || d == 1 ? 1 : p->heads;
+  s->fold_scores = foldable(s, &s->b, &s->a);
+  s->fold_values = foldable(s, &s->d, &s->c);
+  /* All of it is one head with more rows. */
+  if (s->groups == 1 && s->fold_scores && s->fold_values) {
+    s->rows *= s->heads;
+    s->heads = 1;
+    s->a.view.row = s->a.view.head;
+    s->c.view.row = s->c.view.head;
+    s->a.heads = s->c.heads = 1;
+    s->fold_scores = s->fold_values = false;
+  }
+}
+
+/* How much of the scores [batch, groups, heads of a group, rows, keys] is alive at a time, filled
+ * from the inside out to the budget. Where one matrix of scores is over the budget, its rows are cut
+ * so that as many matrices as fill the device still fit. */
+static void choose_chunk(const xattn_problem *p, xattn_step *s) {
+  int64_t in_group = s->heads / s->groups;
+  bool fold = s->fold_scores || s->fold_values;
+  int64_t heads_of_row = fold ? in_group : 1; /* folded rows are not cut within */
+  size_t item = sizeof(float) + (s->a.dtype == XATTN_F32 ? 0 : xattn_dtype_size(s->a.dtype));
+  int64_t row_bytes = at_least_1(s->score_ld) * heads_of_row * (int64_t)item;
+  int64_t rows_in_budget = at_least_1(p->limits.score_bytes / row_bytes);
+  int64_t matrices = at_least_1(smaller(p->limits.parallel, p->batch * s->heads / heads_of_row));
+  int64_t *chunk = s->chunk;
+  chunk[3] = at_least_1(smaller(s->rows, at_least_1(rows_in_budget / matrices)));
+  /* Even pieces: 1000 rows with room for 600 are cut into 2 × 500. */
+  int64_t pieces = at_least_1((s->rows + chunk[3] - 1) / chunk[3]);
+  chunk[3] = at_least_1((s->rows + pieces - 1) / pieces);
+  int64_t room = at_least_1(rows_in_budget / chunk[3]) * heads_of_row;
+  chunk[2] = fold ? in_group : smaller(in_group, room);
+  chunk[1] = at_least_1(smaller(s->groups, room / in_group));
+  chunk[0] = at_least_1(smaller(p->batch, room / s->heads));
+}
+
+/* One pass over tiles of scores, where the backend has it and it pays: heads are narrow, so that the scores are
+ * most of what would be moved, and there are tiles enough for the device. */
+static void choose_tile(const xattn_problem *p, xattn_step *s) {
+  enum { WIDEST = 256, ROWS = 256, FEWEST_ROWS = 32, PER_THREAD = 4 };
+  bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
+  if (!p->limits.tile_bytes || s->a.dtype != XATTN_F32 || !whole_heads || s->depth > WIDEST ||
+      s->columns > WIDEST || s->keys == 0)
+    return;
+  int64_t items = at_least_1(p->batch * s->heads);
+  int64_t pieces = at_least_1((s->rows + ROWS - 1) / ROWS);
+  int64_t most = at_least_1(s->rows / FEWEST_ROWS);
+  while (pieces < most && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
+  if (pieces * items < p->limits.parallel) return;
+  s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
+  int64_t keys = p->limits.tile_bytes / (int64_t)sizeof(float) / s->tile[0];
+  s->tile[1] = smaller(at_least_1(s->keys), at_least_1(keys));
+  s->chunk[2] = s->heads / s->groups;
+  s->chunk[3] = at_least_1(s->rows);
+  if (s->b.dtype != XATTN_F32 || s->d.dtype != XATTN_F32) return; /* a chunk is widened at a time */
+  s->chunk[0] = at_least_1(p->batch);
+  s->chunk[1] = s->groups;
+}
+
+/* Room for the chunk's part of an operand in F32, where it is stored narrower. */
+static xattn_operand widened(xattn_builder *b, const xattn_step *s, const xattn_operand *operand,
+                             int64_t columns) {
+  if (operand->dtype == b->problem->dtype) return (xattn_operand){.slot = XATTN_SLOT_NONE};
+  int64_t heads = operand->heads == 1 ? 1 : s->chunk[1] * (operand->heads / s->groups);
+  return xattn_reserve_as(b, b->problem->dtype, operand->view.batch ? s->chunk[0] : 1, s->keys,
+                          heads, columns);
+}
+
+static bool same_operand(const xattn_operand *a, const xattn_operand *b) {
+  return a->slot == b->slot && a->offset == b->offset;
+}
+
+void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
+                      const xattn_context_side *side, int64_t depth, int64_t columns,
+                      xattn_operand c, xattn_operand bias) {
+  const xattn_problem *p = b->problem;
+  xattn_step own = {.kind = XATTN_STEP_ATTEND,
+                    .text = text,
+                    .batch = p->batch,
+                    .rows = p->queries,
+                    .columns = columns,
+                    .depth = depth,
+                    .keys = p->keys,
+                    .a = a,
+                    .b = side->k,
+                    .d = side->v,
+                    .key_bias = side->key_bias,
+                    .c = c,
+                    .bias = bias,
+                    .scale = p->scale};
+  int64_t unit = at_least_1(p->limits.row_alignment);
+  own.score_ld = (p->keys + unit - 1) / unit * unit;
+  choose_levels(p, &own);
+  own.sum_heads = own.heads > 1 && own.c.heads == 1;
+  choose_chunk(p, &own);
+  choose_tile(p, &own);
+  const int64_t *chunk = own.chunk;
+  if (own.tile[0])
+    own.scores =
+        xattn_reserve_as(b, XATTN_F32, p->limits.parallel, own.tile[0], 1, own.tile[1] + 2).offset;
+  else
+    own.scores =
+        xattn_reserve_as(b, XATTN_F32, chunk[0], chunk[1] * chunk[2], chunk[3], own.score_ld)
+            .offset;
+  own.probabilities = own.scores;
+  if (p->dtype != XATTN_F32)
+    own.probabilities = xattn_reserve_as(b, b->problem->dtype, chunk[0], chunk[1] * chunk[2],
+                                         chunk[3], own.score_ld)
+                            .offset;
+  own.wide_b = widened(b, &own, &own.b, depth);
+  own.wide_d = same_operand(&own.b, &own.d) ? own.wide_b : widened(b, &own, &own.d, columns);
+  xattn_step *step = xattn_add_step(b, XATTN_STEP_ATTEND, text);
+  *step = own;
+}

@@ -1,0 +1,31 @@
+/* A plan under construction: what plan_steps.c and plan_attend.c share. Steps and workspace only ever grow. */
+#ifndef XATTN_PLAN_BUILD_H
+#define XATTN_PLAN_BUILD_H
+
+#include "plan.h"
+
+typedef struct xattn_builder {
+  const xattn_problem *problem;
+  xattn_form form;
+  xattn_plan_steps *plan;
+  bool overflow; /* the workspace would be larger than an address can be */
+} xattn_builder;
+
+/* What attend reads of the context, and what the task of context writes. */
+typedef struct xattn_context_side {
+  xattn_operand k, v, key_bias;
+} xattn_context_side;
+
+/* A dense [batch, rows, heads, columns] block of the workspace. */
+xattn_operand xattn_reserve_as(xattn_builder *b, xattn_dtype dtype, int64_t batch, int64_t rows,
+                               int64_t heads, int64_t columns);
+
+/* A step of one head, all else zero. */
+xattn_step *xattn_add_step(xattn_builder *b, xattn_step_kind kind, const char *text);
+
+/* c = softmax(scale·a·kᵀ)·v + bias, with `depth` columns of a and k, and `columns` of v and c. */
+void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
+                      const xattn_context_side *side, int64_t depth, int64_t columns,
+                      xattn_operand c, xattn_operand bias);
+
+#endif

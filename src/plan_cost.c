@@ -1,0 +1,99 @@
+/* What a step takes: FLOPs, bytes and launches, and by the device's rates seconds. Each operand of a product
+ * is read once a product, and the result written once. */
+#include <math.h>
+
+#include "plan.h"
+
+/* A product of large matrices runs at `flops`; one of few rows waits for its operands, which a BLAS copies into
+ * the order its kernel wants. Where both matter they overlap in part: the root of the sum of squares fits what OpenBLAS 0.3.21
+ * needs on an EPYC with AVX2 for 1500 x 512, 512 x 1500 and 1024 x 1024 times 2 to 1024 rows within 15 %. One row is a matrix-vector product,
+ * which copies nothing. */
+static double product_seconds(double flops, double bytes, double rows, xattn_dtype dtype,
+                              const xattn_rates *rates) {
+  double compute = flops / (dtype == XATTN_F32 ? rates->flops : rates->flops_half);
+  double move = bytes / (rows > 1.0 ? rates->operands : rates->stream);
+  return hypot(compute, move);
+}
+
+static double size_of(xattn_dtype dtype) {
+  return (double)xattn_dtype_size(dtype);
+}
+
+/* Adds `count` products of [m, k] and [k, n], which `launches` operations compute. */
+static void add_products(xattn_cost *cost, const xattn_rates *rates, double count, double m,
+                         double n, double k, xattn_dtype in, xattn_dtype out) {
+  double flops = 2.0 * count * m * n * k;
+  double bytes = count * ((m * k + k * n) * size_of(in) + m * n * size_of(out));
+  cost->flops += flops;
+  cost->bytes += bytes;
+  cost->seconds += product_seconds(flops, bytes, m, in, rates);
+}
+
+static xattn_cost copy_cost(const xattn_step *s, const xattn_rates *rates) {
+  double elements = (double)s->batch * (double)s->rows * (double)s->heads * (double)s->columns;
+  xattn_cost cost = {.launches = 1};
+  cost.bytes = elements * (size_of(s->a.dtype) + size_of(s->c.dtype));
+  cost.seconds = rates->launch + cost.bytes / rates->stream;
+  return cost;
+}
+
+static xattn_cost linear_cost(const xattn_step *s, const xattn_rates *rates) {
+  xattn_cost cost = {.launches = 1, .seconds = rates->launch};
+  double items = s->joined ? 1.0 : (double)s->batch;
+  double rows = (double)s->batch * (double)s->rows / (items > 0.0 ? items : 1.0);
+  add_products(&cost, rates, items * (double)s->heads, rows, (double)s->columns, (double)s->depth,
+               s->a.dtype, s->c.dtype);
+  return cost;
+}
+
+static double pieces(int64_t extent, int64_t chunk) {
+  return chunk > 0 ? ceil((double)extent / (double)chunk) : 0.0;
+}
+
+static xattn_cost attend_cost(const xattn_step *s, const xattn_rates *rates) {
+  double batch = (double)s->batch, heads = (double)s->heads, rows = (double)s->rows;
+  double groups = (double)s->groups, keys = (double)s->keys;
+  int64_t in_group = s->heads / s->groups;
+  double chunks = pieces(s->batch, s->chunk[0]) * pieces(s->groups, s->chunk[1]) *
+                  pieces(in_group, s->chunk[2]) * pieces(s->rows, s->chunk[3]);
+  double row_pieces = pieces(s->rows, s->tile[0] ? s->tile[0] : s->chunk[3]);
+  double piece_rows = row_pieces > 0.0 ? rows / row_pieces : 0.0;
+  double score_products = batch * row_pieces * (s->fold_scores ? groups : heads);
+  double value_products = batch * row_pieces * (s->fold_values ? groups : heads);
+  xattn_cost cost = {.launches = (int64_t)(s->tile[0] ? chunks : 3.0 * chunks)};
+  if (s->sum_heads) cost.launches += (int64_t)(chunks * (double)(s->chunk[1] * s->chunk[2] - 1));
+  add_products(&cost, rates, score_products, piece_rows * (s->fold_scores ? (double)in_group : 1.0),
+               keys, (double)s->depth, s->a.dtype, XATTN_F32);
+  add_products(&cost, rates, value_products, piece_rows * (s->fold_values ? (double)in_group : 1.0),
+               (double)s->columns, keys, s->a.dtype, s->c.dtype);
+  double scores = batch * heads * rows * keys;
+  cost.bytes += scores * (sizeof(float) + size_of(s->a.dtype));
+  cost.seconds += scores / rates->softmax;
+  const xattn_operand *narrow[] = {&s->b, &s->d};
+  const xattn_operand *wide[] = {&s->wide_b, &s->wide_d};
+  const double width[] = {(double)s->depth, (double)s->columns};
+  for (int i = 0; i < 2; i++) {
+    if (wide[i]->slot == XATTN_SLOT_NONE ||
+        (i && wide[0]->slot != XATTN_SLOT_NONE && wide[0]->offset == wide[1]->offset))
+      continue;
+    double bytes = batch * keys * (double)narrow[i]->heads * width[i] *
+                   (size_of(narrow[i]->dtype) + sizeof(float));
+    cost.bytes += bytes;
+    cost.seconds += bytes / rates->stream;
+    cost.launches += (int64_t)(pieces(s->batch, s->chunk[0]) * pieces(s->groups, s->chunk[1]));
+  }
+  cost.seconds += (double)cost.launches * rates->launch;
+  return cost;
+}
+
+xattn_cost xattn_step_cost(const xattn_step *step, const xattn_rates *rates) {
+  switch (step->kind) {
+    case XATTN_STEP_COPY:
+      return copy_cost(step, rates);
+    case XATTN_STEP_LINEAR:
+      return linear_cost(step, rates);
+    case XATTN_STEP_ATTEND:
+      return attend_cost(step, rates);
+  }
+  return (xattn_cost){0};
+}
