@@ -62,8 +62,8 @@ typedef struct xattn_softmax {
   xattn_lengths limit;
 } xattn_softmax;
 
-/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, all of F32: A is [m, k], B [keys, k], D [keys, n], C [m, n]. A tile of scores
- * at a time is in `scratch`, which has `parallel` pieces of tile_rows·(tile_keys + 2) floats. Keys from the item's limit on are
+/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, all of F32: A is [m, k], B [keys, k], D [keys, n], C [m, n]. A thread takes
+ * tile_rows rows of an item, tile_keys keys at a time; `scratch` is xattn_tile_floats for each of `parallel` threads. Keys from the item's limit on are
  * not read; a row without a key above -inf becomes 0. */
 typedef struct xattn_attend {
   int64_t m, n, k, keys;
@@ -76,6 +76,17 @@ typedef struct xattn_attend {
   int64_t tile_rows, tile_keys;
   float *scratch;
 } xattn_attend;
+
+/* Scores of XATTN_TILE_PART rows are alive at a time, beside the tile's keys and values and the results of its rows. Widths are
+ * filled up to whole vectors. */
+enum { XATTN_TILE_PART = 96, XATTN_TILE_UNIT = 16 };
+static inline int64_t xattn_tile_width(int64_t columns) {
+  return (columns + XATTN_TILE_UNIT - 1) / XATTN_TILE_UNIT * XATTN_TILE_UNIT;
+}
+static inline int64_t xattn_tile_floats(int64_t rows, int64_t keys, int64_t k, int64_t n) {
+  return xattn_tile_width(keys) * (XATTN_TILE_PART + k) + xattn_tile_width(n) * (keys + rows) +
+         xattn_tile_width(2 * rows);
+}
 
 /* out[i] = in[i] over four dimensions of any strides; F32, F16 and BF16 are converted, rounding to nearest
  * even. F16 to BF16 and back do not occur. */
@@ -93,8 +104,7 @@ typedef struct xattn_limits {
   int64_t score_bytes; /* a chunk of scores of this size stays in the cache between its two GEMMs */
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
   int64_t row_alignment; /* rows of scores start at multiples of this many elements */
-  int64_t
-      tile_bytes; /* of scores that a pass of attend works on at a time; 0: there is no attend */
+  int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
   bool half;      /* computes with F16 and BF16 */
 } xattn_limits;
 

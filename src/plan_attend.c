@@ -59,21 +59,21 @@ static void choose_chunk(const xattn_problem *p, xattn_step *s) {
 }
 
 /* One pass over tiles of scores, where the backend has it and it pays: heads are narrow, so that the scores are
- * most of what would be moved, and there are tiles enough for the device. */
+ * most of what would be moved, there are rows enough to pack keys and values for, and tiles enough for the
+ * device. */
 static void choose_tile(const xattn_problem *p, xattn_step *s) {
-  enum { WIDEST = 256, ROWS = 256, FEWEST_ROWS = 32, PER_THREAD = 4 };
+  enum { WIDEST = 256, FEWEST_ROWS = 48, PER_THREAD = 4, WORTH_PACKING = 16 };
   bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
-  if (!p->limits.tile_bytes || s->a.dtype != XATTN_F32 || !whole_heads || s->depth > WIDEST ||
-      s->columns > WIDEST || s->keys == 0)
+  if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->depth > WIDEST ||
+      s->columns > WIDEST || s->keys == 0 || s->rows < WORTH_PACKING)
     return;
   int64_t items = at_least_1(p->batch * s->heads);
-  int64_t pieces = at_least_1((s->rows + ROWS - 1) / ROWS);
+  int64_t pieces = at_least_1((s->rows + p->limits.tile_rows - 1) / p->limits.tile_rows);
   int64_t most = at_least_1(s->rows / FEWEST_ROWS);
   while (pieces < most && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
   if (pieces * items < p->limits.parallel) return;
   s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
-  int64_t keys = p->limits.tile_bytes / (int64_t)sizeof(float) / s->tile[0];
-  s->tile[1] = smaller(at_least_1(s->keys), at_least_1(keys));
+  s->tile[1] = smaller(s->keys, p->limits.tile_keys);
   s->chunk[2] = s->heads / s->groups;
   s->chunk[3] = at_least_1(s->rows);
   if (s->b.dtype != XATTN_F32 || s->d.dtype != XATTN_F32) return; /* a chunk is widened at a time */
@@ -120,8 +120,9 @@ void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
   choose_tile(p, &own);
   const int64_t *chunk = own.chunk;
   if (own.tile[0])
-    own.scores =
-        xattn_reserve_as(b, XATTN_F32, p->limits.parallel, own.tile[0], 1, own.tile[1] + 2).offset;
+    own.scores = xattn_reserve_as(b, XATTN_F32, p->limits.parallel, 1, 1,
+                                  xattn_tile_floats(own.tile[0], own.tile[1], depth, columns))
+                     .offset;
   else
     own.scores =
         xattn_reserve_as(b, XATTN_F32, chunk[0], chunk[1] * chunk[2], chunk[3], own.score_ld)

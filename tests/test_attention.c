@@ -126,13 +126,13 @@ START_TEST(random_shapes) {
 END_TEST
 
 /* Larger than one chunk of scores (4 MiB with one thread), cut at each level in turn: batch items,
- * groups, heads of a group, rows. */
+ * groups, heads of a group, rows. The first and the fourth are tiles of one pass on the CPU, in blocks of keys; the
+ * last two, of few rows and of wide heads, are chunks there too. */
 START_TEST(several_chunks) {
   static const layout dense[4] = {DENSE, DENSE, DENSE, DENSE};
-  static const shape shapes[] = {{6, 100, 4001, 2, 2, 4, 3},
-                                 {2, 10, 26001, 6, 6, 3, 4},
-                                 {2, 10, 26001, 6, 1, 3, 4},
-                                 {2, 301, 9001, 2, 1, 4, 3}};
+  static const shape shapes[] = {{6, 100, 4001, 2, 2, 4, 3}, {2, 10, 26001, 6, 6, 3, 4},
+                                 {2, 10, 26001, 6, 1, 3, 4}, {2, 301, 9001, 2, 1, 4, 3},
+                                 {6, 15, 26001, 2, 2, 4, 3}, {1, 60, 20001, 1, 1, 257, 3}};
   xattn_handle *handle = test_handle(1);
   rng r = {14};
   check_attention(handle, &r, &shapes[_i], dense, false);
@@ -148,7 +148,7 @@ Suite *suite_attention(void) {
   tcase_add_test(tests, edge_grid);
   tcase_add_test(tests, every_layout_of_every_tensor);
   tcase_add_loop_test(tests, random_shapes, 1, 4);
-  tcase_add_loop_test(tests, several_chunks, 0, 4);
+  tcase_add_loop_test(tests, several_chunks, 0, 6);
   suite_add_tcase(suite, tests);
   return suite;
 }

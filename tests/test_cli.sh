@@ -570,6 +570,9 @@ holds 'calibrate again: entry kept' [ "$(grep -A 8 'threads 1;' "$rates" | grep 
 XATTN_RATES=$rates exits 0 'calibrate, before' "${calibrate[@]}" 1 --dry-run
 prints 'calibrate, before' "^before +$rates\$"
 prints 'calibrate, before' '^ +built in +before +measured$'
+XATTN_RATES=$rates exits 0 'calibrate, before, json' "${calibrate[@]}" 1 --dry-run --json
+json_holds 'calibrate, before, json' "j['before']['source'] == '$rates' and j['file'] is None"
+json_holds 'calibrate, before, json' 'j["builtin"]["source"] == "built in"'
 
 # The next program finds them, and other threads do not.
 XATTN_RATES=$rates exits 0 'rates found' "${small[@]}" --threads 1

@@ -71,7 +71,8 @@ static xattn_problem random_problem(rng *r) {
   if (rng_range(r, 0, 3) == 0) p.context_batch = p.batch > 0;
   p.limits.parallel = rng_range(r, 1, 16);
   p.limits.row_alignment = rng_range(r, 0, 1) ? 8 : 1;
-  p.limits.tile_bytes = rng_range(r, 0, 1) ? 1 << 17 : 0;
+  p.limits.tile_rows = rng_range(r, 0, 1) ? rng_range(r, 16, 300) : 0;
+  p.limits.tile_keys = rng_range(r, 1, 200);
   int64_t width = p.out_dim ? p.out_dim : heads * p.value_dim;
   p.x = (xattn_view){p.queries * p.query_dim, p.query_dim, 0, 1};
   p.y = (xattn_view){p.context_batch < p.batch ? 0 : p.keys * p.context_dim, p.context_dim, 0, 1};

@@ -1,27 +1,28 @@
-/* Attention in one pass (Dao et al., FlashAttention, 2022, section 3.1, on the tiles of a CPU): scores of a tile
- * never leave the second-level cache.
+/* Attention in one pass (Dao et al., FlashAttention, 2022, section 3.1, on the tiles of a CPU): scores never leave
+ * the second-level cache.
  *
- *              keys ─▶                  for each tile of rows, by one thread:
- *            ┌──────┬──────┬──┐           for each tile of keys:
- *     rows   │  S   │      │  │             S = A·Bᵀ (+ key bias)
- *            ├──────┼──────┼──┤             m' = max(m, S)   P = exp(scale·(S - m'))   f = exp(scale·(m - m'))
- *            │      │      │  │             l = f·l + ΣP     C = f·C + P·D
- *            └──────┴──────┴──┘           C = C / l
+ *              keys ─▶                  A thread takes the rows of a tile. For each block of keys:
+ *            ┌──────┬──────┬──┐           pack B and D of the block, once for all its rows
+ *     part   │  S   │      │  │           for each part of the rows:
+ *            ├──────┼──────┼──┤             S = A·Bᵀ (+ key bias)
+ *            │      │      │  │             m' = max(m, S)   P = exp(scale·(S - m'))   f = exp(scale·(m - m'))
+ *            └──────┴──────┴──┘             l = f·l + ΣP     O = f·O + P·D
+ *                                         At the end C = O / l.
  *
- * m and l are the maximum and the sum of a row so far; C is the result's own memory. f is 1 unless the maximum
- * moved, and then only that row of C is touched. A row without keys has l = 0 and becomes 0. Tiles do not depend on the number of threads
- * that are there in the end, so neither do the sums. */
+ * m and l are the maximum and the sum of a row so far. f is 1 unless the maximum moved, and then only that row of O
+ * is touched. A row without keys has l = 0 and becomes 0. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-#include "blas.h"
 #include "cpu.h"
 
 typedef struct tile {
   const float *a, *b, *d, *bias;
-  float *c, *s, *maximum, *sum;
-  int64_t rows, keys; /* keys of the item */
+  float *c;
+  int64_t rows, keys;             /* keys of the item */
+  float *s, *packed_b, *packed_d; /* of a block of keys */
+  float *o, *maximum, *sum;       /* of all rows */
 } tile;
 
 static int64_t offset_of(const int64_t stride[3], int64_t b, int64_t group, int64_t head) {
@@ -33,59 +34,70 @@ static const float *item_of(const xattn_matrix *m, int64_t b, int64_t group, int
 }
 
 static tile tile_at(const xattn_attend *t, int64_t index, int64_t row_tiles, int thread) {
-  float *scratch = t->scratch + thread * t->tile_rows * (t->tile_keys + 2);
   int64_t row = index % row_tiles * t->tile_rows, item = index / row_tiles;
   int64_t head = item % t->batch[2], group = item / t->batch[2] % t->batch[1];
-  int64_t b = item / t->batch[2] / t->batch[1];
+  int64_t b = item / t->batch[2] / t->batch[1], keys = xattn_tile_width(t->tile_keys);
   tile at = {.a = item_of(&t->a, b, group, head) + row * t->a.ld,
              .b = item_of(&t->b, b, group, head),
              .d = item_of(&t->d, b, group, head),
              .c = (float *)t->c.data + offset_of(t->c.stride, b, group, head) + row * t->c.ld,
-             .s = scratch,
-             .maximum = scratch + t->tile_rows * t->tile_keys,
-             .sum = scratch + t->tile_rows * (t->tile_keys + 1),
              .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
              .keys = t->keys};
+  at.s = t->scratch + thread * xattn_tile_floats(t->tile_rows, t->tile_keys, t->k, t->n);
+  at.packed_b = at.s + keys * XATTN_TILE_PART;
+  at.packed_d = at.packed_b + keys * t->k;
+  at.o = at.packed_d + t->tile_keys * xattn_tile_width(t->n);
+  at.maximum = at.o + t->tile_rows * xattn_tile_width(t->n);
+  at.sum = at.maximum + t->tile_rows;
   if (t->key_bias) at.bias = t->key_bias + offset_of(t->key_bias_stride, b, group, head);
   if (t->limit.count && t->limit.count[b * t->limit.step] < at.keys)
     at.keys = t->limit.count[b * t->limit.step];
   return at;
 }
 
-static void scale_row(float *row, int64_t n, float factor) {
-  for (int64_t j = 0; j < n; j++) row[j] *= factor;
+static void scale_row(float *to, const float *row, int64_t n, float factor) {
+  for (int64_t j = 0; j < n; j++) to[j] = row[j] * factor;
 }
 
-/* Keys `first` to first + keys of the tile. */
-static void add_keys(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t first,
-                     int64_t keys) {
-  if (at->bias)
-    for (int64_t i = 0; i < at->rows; i++)
-      memcpy(at->s + i * keys, at->bias + first, (size_t)keys * sizeof *at->s);
-  xattn_blas_gemm(true, at->rows, keys, t->k, at->a, t->a.ld, at->b + first * t->b.ld, t->b.ld,
-                  at->bias ? 1.0F : 0.0F, at->s, keys);
-  for (int64_t i = 0; i < at->rows; i++) {
-    float factor =
-        isa->softmax_part(at->s + i * keys, keys, t->scale, &at->maximum[i], &at->sum[i]);
-    if (first && factor != 1.0F) scale_row(at->c + i * t->c.ld, t->n, factor);
+/* Rows `row` to row + rows of the tile over the block of keys that is packed. */
+static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
+                     int64_t rows, int64_t first, int64_t keys) {
+  int64_t ld = xattn_tile_width(t->tile_keys), width = xattn_tile_width(t->n);
+  float *o = at->o + row * width;
+  for (int64_t i = 0; at->bias && i < rows; i++) {
+    memcpy(at->s + i * ld, at->bias + first, (size_t)keys * sizeof *at->s);
+    for (int64_t j = keys; j < xattn_tile_width(keys); j++) at->s[i * ld + j] = 0.0F;
   }
-  xattn_blas_gemm(false, at->rows, t->n, keys, at->s, keys, at->d + first * t->d.ld, t->d.ld,
-                  first ? 1.0F : 0.0F, at->c, t->c.ld);
+  isa->tile_multiply(rows, keys, t->k, at->a + row * t->a.ld, t->a.ld, at->packed_b, at->s, ld,
+                     at->bias != NULL);
+  for (int64_t i = 0; i < rows; i++) {
+    float factor =
+        isa->softmax_part(at->s + i * ld, keys, t->scale, &at->maximum[row + i], &at->sum[row + i]);
+    if (first && factor != 1.0F) scale_row(o + i * width, o + i * width, width, factor);
+  }
+  isa->tile_multiply(rows, t->n, keys, at->s, ld, at->packed_d, o, width, first > 0);
 }
 
 static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at) {
+  int64_t width = xattn_tile_width(t->n);
   for (int64_t i = 0; i < at->rows; i++) {
     at->maximum[i] = -INFINITY;
     at->sum[i] = 0.0F;
   }
-  for (int64_t first = 0; first < at->keys; first += t->tile_keys)
-    add_keys(t, isa, at, first, at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys);
+  for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
+    int64_t keys = at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys;
+    isa->tile_pack(true, keys, t->k, at->b + first * t->b.ld, t->b.ld, at->packed_b);
+    isa->tile_pack(false, t->n, keys, at->d + first * t->d.ld, t->d.ld, at->packed_d);
+    for (int64_t row = 0; row < at->rows; row += XATTN_TILE_PART)
+      one_part(t, isa, at, row, at->rows - row < XATTN_TILE_PART ? at->rows - row : XATTN_TILE_PART,
+               first, keys);
+  }
   for (int64_t i = 0; i < at->rows; i++) {
     float *row = at->c + i * t->c.ld;
     if (at->sum[i] == 0.0F)
       memset(row, 0, (size_t)t->n * sizeof *row);
     else
-      scale_row(row, t->n, 1.0F / at->sum[i]);
+      scale_row(row, at->o + i * width, t->n, 1.0F / at->sum[i]);
   }
 }
 
@@ -96,12 +108,10 @@ xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xa
   int64_t row_tiles = (t->m + t->tile_rows - 1) / t->tile_rows;
   int threads = xattn_cpu_threads(device);
   if (threads > items * row_tiles) threads = (int)(items * row_tiles);
-  int before = xattn_blas_threads(1);
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
   for (int64_t index = 0; index < items * row_tiles; index++) {
     tile at = tile_at(t, index, row_tiles, omp_get_thread_num());
     one_tile(t, device->isa, &at);
   }
-  (void)xattn_blas_threads(before);
   return XATTN_OK;
 }

@@ -58,14 +58,16 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
 /* The BLAS packs K and V anew for every chunk of query rows, so chunks must not be small. Of 0.5 to
  * 64 MiB tried on bench/shapes/cases.txt (EPYC with AVX2, 2 threads), 1 MiB a thread made `long` 1.5
  * times slower than 2 to 32 MiB a thread, which do not differ by more than the noise; so 4. */
-enum { TILE_BYTES = 1 << 19 }; /* half of the second-level cache of that machine */
+/* Keys, values and scores of a tile take half of a second-level cache of 1 MiB where heads are 64 wide. */
+enum { TILE_ROWS = 4096, TILE_KEYS = 512 };
 
 static xattn_limits cpu_limits(const xattn_device *device) {
   return (xattn_limits){.max_extent = INT32_MAX,
                         .score_bytes = (int64_t)device->threads * (4 << 20),
                         .parallel = device->threads,
                         .row_alignment = 1,
-                        .tile_bytes = TILE_BYTES};
+                        .tile_rows = TILE_ROWS,
+                        .tile_keys = TILE_KEYS};
 }
 
 /* Of an EPYC, each thread: AVX2 and AVX-512 multiply alike there, and what has narrower registers is guessed. */

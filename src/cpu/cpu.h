@@ -23,12 +23,22 @@ typedef void (*xattn_softmax_row)(const float *in, float *out, int64_t n, float 
  * the sum of all so far, are brought up to date. What was summed by the maximum before counts by the factor that is returned. */
 typedef float (*xattn_softmax_part)(float *s, int64_t n, float scale, float *maximum, float *sum);
 
+/* B [k, n], or its transpose [n, k], rows ld apart, as tile_multiply wants it: k·(n filled up to whole vectors) floats. */
+typedef void (*xattn_tile_pack)(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,
+                                float *packed);
+
+/* C [rows, n, filled up] = A·B, or C + A·B. */
+typedef void (*xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
+                                    const float *packed, float *c, int64_t ldc, bool accumulate);
+
 /* The kernels for one instruction set. */
 typedef struct xattn_isa {
   const char *name;
   int32_t lanes; /* F32 in a register */
   xattn_softmax_row softmax_row;
   xattn_softmax_part softmax_part;
+  xattn_tile_pack tile_pack;
+  xattn_tile_multiply tile_multiply;
 } xattn_isa;
 
 /* The best instruction set of this processor, or the one that XATTN_CPU_ISA names. */

@@ -4,18 +4,26 @@
 
 #include "cpu.h"
 
-void xattn_softmax_row_base(const float *in, float *out, int64_t n, float scale);
-float xattn_softmax_part_base(float *s, int64_t n, float scale, float *maximum, float *sum);
-void xattn_softmax_row_avx2(const float *in, float *out, int64_t n, float scale);
-float xattn_softmax_part_avx2(float *s, int64_t n, float scale, float *maximum, float *sum);
-void xattn_softmax_row_avx512(const float *in, float *out, int64_t n, float scale);
-float xattn_softmax_part_avx512(float *s, int64_t n, float scale, float *maximum, float *sum);
+#define XATTN_KERNELS(isa)                                                                        \
+  void xattn_softmax_row_##isa(const float *in, float *out, int64_t n, float scale);              \
+  float xattn_softmax_part_##isa(float *s, int64_t n, float scale, float *maximum, float *sum);   \
+  void xattn_tile_pack_##isa(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,   \
+                             float *packed);                                                      \
+  void xattn_tile_multiply_##isa(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda, \
+                                 const float *packed, float *c, int64_t ldc, bool accumulate);    \
+  static const xattn_isa isa = {#isa,                                                             \
+                                LANES_##isa,                                                      \
+                                xattn_softmax_row_##isa,                                          \
+                                xattn_softmax_part_##isa,                                         \
+                                xattn_tile_pack_##isa,                                            \
+                                xattn_tile_multiply_##isa}
+enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16 };
 
 /* Worst first. The base is what every processor of the architecture has: SSE2, NEON. */
-static const xattn_isa base = {"base", 4, xattn_softmax_row_base, xattn_softmax_part_base};
+XATTN_KERNELS(base);
 #if defined(__x86_64__)
-static const xattn_isa avx2 = {"avx2", 8, xattn_softmax_row_avx2, xattn_softmax_part_avx2};
-static const xattn_isa avx512 = {"avx512", 16, xattn_softmax_row_avx512, xattn_softmax_part_avx512};
+XATTN_KERNELS(avx2);
+XATTN_KERNELS(avx512);
 #endif
 
 const xattn_isa *xattn_isa_list(int index) {
