@@ -103,9 +103,9 @@ typedef struct xattn_limits {
   int64_t max_extent;  /* of one dimension or leading dimension of a matrix */
   int64_t score_bytes; /* a chunk of scores of this size stays in the cache between its two GEMMs */
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
-  int64_t row_alignment; /* rows of scores start at multiples of this many elements */
+  int64_t row_alignment;        /* rows of scores start at multiples of this many elements */
   int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
-  bool half;      /* computes with F16 and BF16 */
+  bool half;                    /* computes with F16 and BF16 */
 } xattn_limits;
 
 typedef struct xattn_device_options {

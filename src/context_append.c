@@ -71,8 +71,7 @@ static xattn_status grow(xattn_handle *handle, const xattn_problem *p, int64_t r
   if (!status) status = move_all(handle, context, &memory, &layout, store.capacity);
   /* The old memory may be another handle's, who is to give it back when the move has read it; the new is whole even
    * if the rows to come fail. */
-  if (!status)
-    status = handle->backend->publish(&handle->error, handle->device, &context->memory);
+  if (!status) status = handle->backend->publish(&handle->error, handle->device, &context->memory);
   if (!status) status = handle->backend->publish(&handle->error, handle->device, &memory);
   if (status) {
     xattn_memory_free(&memory);
