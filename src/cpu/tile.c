@@ -82,7 +82,6 @@ static int width_of(int64_t n, int64_t at) {
 }
 
 typedef float quad __attribute__((vector_size(4 * sizeof(float))));
-typedef int32_t quad_index __attribute__((vector_size(4 * sizeof(int32_t))));
 
 static inline quad load_quad(const float *from) {
   quad v;
@@ -90,18 +89,21 @@ static inline quad load_quad(const float *from) {
   return v;
 }
 
+#define interleave_low(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define interleave_high(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define first_pairs(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define second_pairs(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
+
 /* Four rows of four become four columns. */
 static inline void turn(const float *from, int64_t from_ld, float *to, int64_t to_ld) {
   quad a = load_quad(from), b = load_quad(from + from_ld), c = load_quad(from + 2 * from_ld),
        d = load_quad(from + 3 * from_ld);
-  const quad_index low = {0, 4, 1, 5}, high = {2, 6, 3, 7};
-  const quad_index first = {0, 1, 4, 5}, second = {2, 3, 6, 7};
-  quad ab = __builtin_shuffle(a, b, low), cd = __builtin_shuffle(c, d, low);
-  quad rows[4] = {__builtin_shuffle(ab, cd, first), __builtin_shuffle(ab, cd, second)};
-  ab = __builtin_shuffle(a, b, high);
-  cd = __builtin_shuffle(c, d, high);
-  rows[2] = __builtin_shuffle(ab, cd, first);
-  rows[3] = __builtin_shuffle(ab, cd, second);
+  quad ab = interleave_low(a, b), cd = interleave_low(c, d);
+  quad rows[4] = {first_pairs(ab, cd), second_pairs(ab, cd)};
+  ab = interleave_high(a, b);
+  cd = interleave_high(c, d);
+  rows[2] = first_pairs(ab, cd);
+  rows[3] = second_pairs(ab, cd);
   for (int i = 0; i < 4; i++) memcpy(to + i * to_ld, &rows[i], sizeof rows[i]);
 }
 
