@@ -1,11 +1,9 @@
 # xattn. The commands: make demo, test, check, bench, test-asan, test-long, test-real, test-torch,
 # peers, install. Each installs the Debian packages it lacks (tools/setup.sh) and says so.
 #
-#   BLAS=openblas|blis|mkl   the BLAS below the CPU backend   (openblas)
-#   BUILD=DIR                where everything built goes      (build)
-#   CC, CFLAGS, LDFLAGS      as usual; PREFIX, DESTDIR        for install
+#   BUILD=DIR             where everything built goes      (build)
+#   CC, CFLAGS, LDFLAGS   as usual; PREFIX, DESTDIR        for install
 
-BLAS ?= openblas
 BUILD ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
@@ -26,13 +24,13 @@ VERSION := $(MAJOR).$(call version,MINOR).$(call version,PATCH)
 
 # ---- set-up: first the packages that a build needs, then what the compiler says of the machine. Make
 # starts again once it has made the file that it includes.
-SETUP := $(BUILD)/machine-$(BLAS)-$(notdir $(firstword $(CC))).mk
+SETUP := $(BUILD)/machine-$(notdir $(firstword $(CC))).mk
 ifeq ($(filter clean uninstall gpu-check,$(MAKECMDGOALS)),)
 include $(SETUP)
 endif
 $(SETUP): tools/setup.sh tools/packages
 	@mkdir -p $(BUILD)
-	@tools/setup.sh build-$(BLAS)
+	@tools/setup.sh build
 	@echo "ARCH := $$($(CC) -dumpmachine | cut -d- -f1)" >$@
 	@echo "MULTIARCH := $$($(CC) -print-multiarch)" >>$@
 
@@ -46,9 +44,8 @@ $(BUILD)/.setup-%: tools/setup.sh tools/packages
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wpointer-arith -Werror
 # -std=c11 keeps floating point as written; only the kernels may contract a·b + c.
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -Iinclude $(CFLAGS)
-include tools/blas.mk
 LIB_FLAGS = -iquote src -DXATTN_BUILD -fPIC -fvisibility=hidden -fopenmp
-LIBS = $(BLAS_LIBS) -ljansson -fopenmp -lpthread -ldl -lm
+LIBS = -ljansson -fopenmp -lpthread -ldl -lm
 
 # ---- sources
 ISAS := base
@@ -59,7 +56,7 @@ KERNEL_base := -DXATTN_LANES=4
 KERNEL_avx2 := -DXATTN_LANES=8 -mavx2 -mfma
 KERNEL_avx512 := -DXATTN_LANES=16 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
 
-KERNELS := softmax_row tile
+KERNELS := softmax_row tile tile_f64 few
 LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach k,$(KERNELS),$(foreach i,$(ISAS),$(BUILD)/src/cpu/$(k).$(i).o))
@@ -81,18 +78,17 @@ PROGRAM := $(BUILD)/xattn
 
 .PHONY: all lib
 all: lib $(PROGRAM) $(if $(CUDA_FOUND),$(PLUGIN))
-	@echo "xattn $(VERSION): BLAS $(BLAS), kernels $(ISAS), CUDA $(CUDA_SAYS)"
+	@echo "xattn $(VERSION): kernels $(ISAS), CUDA $(CUDA_SAYS)"
 CUDA_SAYS = $(if $(CUDA_FOUND),for sm_$(subst $(blank),$(comma) sm_,$(strip $(CUDA_ARCHS))) ($(CUDA_HOME)),off ($(if $(filter 0,$(CUDA)),CUDA=0,no CUDA 13 toolkit is installed)))
 lib: $(LIB_A) $(BUILD)/libxattn.so
 
 # ---- building; objects are made again when the flags change
-FLAGS_NOW := $(CC) $(CFLAGS) $(LDFLAGS) $(BLAS) $(WARNINGS)
+FLAGS_NOW := $(CC) $(CFLAGS) $(LDFLAGS) $(WARNINGS)
 $(BUILD)/.flags: FORCE $(SETUP)
 	@mkdir -p $(BUILD)
 	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' >$@
 FORCE:
 
-$(BUILD)/src/cpu/%.o: EXTRA = $(BLAS_FLAGS)
 $(BUILD)/src/%.o: src/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(COMPILE) $(LIB_FLAGS) $(EXTRA) -MMD -MP -c $< -o $@
@@ -136,9 +132,6 @@ $(BUILD)/make-inputs: $(BUILD)/tests/make_inputs.o $(BUILD)/tests/support_files.
 $(BUILD)/check-result: $(BUILD)/tests/check_result.o $(BUILD)/tests/oracle.o $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
-$(BUILD)/tests/broken_blas.so: tests/broken_blas.c $(BUILD)/.flags
-	$(call say,CC,$@)$(COMPILE) -fPIC -shared -o $@ $<
-
 $(BUILD)/example-%: $(BUILD)/examples/%.o $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS)
 
@@ -161,11 +154,10 @@ logged = $(1) >$(2) 2>&1 || { cat $(2); exit 1; }; cat $(2)
 unit-test: $(BUILD)/tests/run
 	@$(call logged,$(BUILD)/tests/run,$(BUILD)/tests/cpu.log)
 
-program-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse $(BUILD)/tests/broken_blas.so
+program-test: all $(BUILD)/make-inputs $(BUILD)/example-simple $(BUILD)/example-reuse
 	$(BUILD)/make-inputs $(BUILD)/tests
 	$(BUILD)/example-simple $(BUILD)/tests/weights.safetensors
 	$(BUILD)/example-reuse
-	tests/test_broken_blas.sh $(PROGRAM) $(BUILD)/tests/broken_blas.so $(BUILD)/tests
 	tests/test_install.sh $(MAKE) $(BUILD)
 	tests/test_cli.sh $(PROGRAM) $(BUILD)/make-inputs
 

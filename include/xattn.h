@@ -104,7 +104,6 @@ XATTN_API const char *xattn_version(void);
   X(XATTN_ERROR_UNAVAILABLE, 21, "the device is not present or not built in")          \
   X(XATTN_ERROR_MEMORY, 22, "out of memory")                                           \
   X(XATTN_ERROR_IO, 23, "the operating system refused to read or write")               \
-  X(XATTN_ERROR_NUMERICS, 24, "the BLAS below computes wrong results here")            \
   X(XATTN_ERROR_DEVICE, 25, "the device reported a fault")
 
 typedef enum xattn_status {
@@ -204,10 +203,9 @@ typedef struct xattn_handle_options {
   xattn_math math;
 } xattn_handle_options;
 
-/* Opens a device. options may be NULL. The first CPU handle of a process multiplies a few small
- * matrices to see that the BLAS computes right on this processor.
+/* Opens a device. options may be NULL.
  * @return XATTN_ERROR_ARGUMENT (a device name that cannot be read), _UNAVAILABLE (a device asked
- * for by name is not there), _NUMERICS, _MEMORY. */
+ * for by name is not there), _MEMORY. */
 XATTN_API xattn_status xattn_create(const xattn_handle_options *options, xattn_handle **handle);
 
 /* Waits for the handle's work, then frees it. Layers and contexts made with it live on. */
@@ -224,7 +222,7 @@ XATTN_API xattn_status xattn_synchronize(xattn_handle *handle);
 typedef struct xattn_handle_info {
   size_t size;
   char device[32];  /* "cpu", "cuda:0" */
-  char detail[160]; /* the BLAS and the instruction set of the kernels, or the GPU's name */
+  char detail[160]; /* the instruction set of the kernels, or the GPU's name */
   char note[160];   /* with "auto": why this device; otherwise "" */
   int32_t threads;  /* CPU threads of one call */
   int32_t reserved;

@@ -46,6 +46,7 @@ typedef struct xattn_gemm {
   bool b_transposed;
   bool accumulate;
   xattn_matrix a, b, c;
+  const void *packed; /* what `pack` made of B, or NULL */
   const void *bias;
   int64_t bias_stride[3];
   xattn_lengths n_limit; /* per item: columns of C from here on are neither computed nor written */
@@ -106,6 +107,7 @@ typedef struct xattn_limits {
   int64_t row_alignment;        /* rows of scores start at multiples of this many elements */
   int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
   bool half;                    /* computes with F16 and BF16 */
+  int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
 } xattn_limits;
 
 typedef struct xattn_device_options {
@@ -166,6 +168,10 @@ struct xattn_backend {
                          const xattn_tensor *from);
   xattn_status (*download)(xattn_error *error, xattn_device *device, const void *from,
                            const xattn_tensor *to);
+
+  /* Of a weight: n, k, B and the levels above the item, of F32. Elements that pack writes; pack waits for nothing. */
+  int64_t (*packed_elements)(const xattn_device *device, const xattn_gemm *gemm);
+  void (*pack)(const xattn_device *device, const xattn_gemm *gemm, void *to);
 
   xattn_status (*gemm)(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
   xattn_status (*softmax)(xattn_error *error, xattn_device *device, const xattn_softmax *softmax);

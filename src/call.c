@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "merge.h"
+#include "packed.h"
 #include "run.h"
 
 /* The tensors of a call are shown to the steps where they are, or packed behind the plan's workspace. For
@@ -93,7 +94,8 @@ xattn_status xattn_call_execute(const xattn_call *call, const xattn_prepared *p)
   run.slot[XATTN_SLOT_V] = xattn_stage_address(&p->v, workspace);
   if (call->context) context_slots(call->context, run.slot);
   run.slot[XATTN_SLOT_WORKSPACE] = workspace;
-  status = xattn_run_plan(&handle->error, &run, &p->plan);
+  if (call->layer) status = xattn_layer_pack(handle, call->layer, &p->plan, &run);
+  if (!status) status = xattn_run_plan(&handle->error, &run, &p->plan);
   handle->stats.launches += run.launches;
   if (!status) status = xattn_stage_out(handle, &p->out, workspace);
   if (status) return status;

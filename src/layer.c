@@ -5,6 +5,7 @@
 #include "check.h"
 #include "convert.h"
 #include "merge.h"
+#include "packed.h"
 #include "tensor.h"
 
 /* One weight of a layer: its name, where it goes, the shape it must have (a vector has rows 0). */
@@ -180,7 +181,9 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   status = upload(handle, &made, parts);
   xattn_layer *result = status ? NULL : malloc(sizeof *result);
   if (result) made.merged = xattn_merged_new();
-  if (!made.merged) {
+  if (made.merged) made.packed = xattn_packed_new();
+  if (!made.packed) {
+    xattn_merged_free(made.merged);
     free(result);
     xattn_memory_free(&made.memory);
     if (!status) status = xattn_fail(error, XATTN_ERROR_MEMORY, "layer: out of memory");
@@ -201,6 +204,7 @@ xattn_status xattn_layer_get_info(const xattn_layer *layer, xattn_layer_info *in
 
 void xattn_layer_destroy(xattn_layer *layer) {
   if (!layer) return;
+  xattn_packed_free(layer->packed);
   xattn_merged_free(layer->merged);
   xattn_memory_free(&layer->memory);
   free(layer);

@@ -34,6 +34,7 @@ struct xattn_layer {
   void *weight[XATTN_SLOT_COUNT]; /* by slot WQ .. BO; NULL where the layer has none */
   xattn_layer_info info;
   struct xattn_merged *merged; /* products of its weights, made when a plan first wants them */
+  struct xattn_packed *packed; /* the weights in the backend's order, likewise */
 };
 
 struct xattn_context {

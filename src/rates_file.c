@@ -1,4 +1,4 @@
-/* The file of rates:  {"cpu; OpenBLAS ...; threads 2; F32": {"flops": 1.9e11, ...}, ...} */
+/* The file of rates:  {"cpu; avx512 kernels; threads 2; F32": {"flops": 1.9e11, ...}, ...} */
 #include <errno.h>
 #include <jansson.h>
 #include <stddef.h>

@@ -62,30 +62,39 @@ static xattn_status copy(xattn_error *error, xattn_run *run, const xattn_step *s
 
 /* ------------------------------------------------------------------ linear */
 
+xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step) {
+  return (xattn_gemm){.n = step->columns,
+                      .k = step->depth,
+                      .batch = {1, step->groups, step->heads / step->groups},
+                      .b_transposed = step->b_transposed,
+                      .b = part(run, step, &step->b, 0, 0, 0, 0)};
+}
+
 static xattn_status linear_items(xattn_error *error, xattn_run *run, const xattn_step *step,
-                                 int64_t first, int64_t items, const xattn_operand *bias) {
-  xattn_gemm gemm = {.m = step->joined ? items * step->rows : step->rows,
-                     .n = step->columns,
-                     .k = step->depth,
-                     .batch = {step->joined ? 1 : items, step->groups, step->heads / step->groups},
-                     .b_transposed = step->b_transposed,
-                     .a = part(run, step, &step->a, first, 0, 0, 0),
-                     .b = part(run, step, &step->b, first, 0, 0, 0),
-                     .c = part(run, step, &step->c, first, 0, 0, 0)};
+                                 const void *packed, int64_t first, int64_t items,
+                                 const xattn_operand *bias) {
+  xattn_gemm gemm = xattn_run_weight(run, step);
+  gemm.m = step->joined ? items * step->rows : step->rows;
+  gemm.batch[0] = step->joined ? 1 : items;
+  gemm.a = part(run, step, &step->a, first, 0, 0, 0);
+  gemm.b = part(run, step, &step->b, first, 0, 0, 0);
+  gemm.c = part(run, step, &step->c, first, 0, 0, 0);
+  gemm.packed = packed;
   set_bias(run, step, bias, 0, 0, 0, &gemm);
   run->launches++;
   return run->backend->gemm(error, run->device, &gemm);
 }
 
-static xattn_status linear(xattn_error *error, xattn_run *run, const xattn_step *step) {
-  if (!step->where_keys) return linear_items(error, run, step, 0, step->batch, &step->bias);
+static xattn_status linear(xattn_error *error, xattn_run *run, const xattn_step *step,
+                           const void *packed) {
+  if (!step->where_keys) return linear_items(error, run, step, packed, 0, step->batch, &step->bias);
   xattn_status status = XATTN_OK;
   for (int64_t first = 0, next; first < step->batch && !status; first = next) {
     bool any = keys_of(run, first, step->keys) > 0;
     for (next = first + 1; next < step->batch; next++)
       if ((keys_of(run, next, step->keys) > 0) != any) break;
-    status =
-        linear_items(error, run, step, first, next - first, any ? &step->bias : &step->otherwise);
+    status = linear_items(error, run, step, packed, first, next - first,
+                          any ? &step->bias : &step->otherwise);
   }
   return status;
 }
@@ -339,7 +348,7 @@ xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan
         status = copy(error, run, step);
         break;
       case XATTN_STEP_LINEAR:
-        status = linear(error, run, step);
+        status = linear(error, run, step, run->packed[i]);
         break;
       case XATTN_STEP_ATTEND:
         status = attend(error, run, step);

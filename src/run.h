@@ -8,9 +8,13 @@ typedef struct xattn_run {
   const xattn_backend *backend;
   xattn_device *device;
   char *slot[XATTN_SLOT_COUNT];
-  xattn_lengths lengths; /* of the keys, per batch item */
-  uint64_t launches;     /* counted up */
+  const void *packed[XATTN_MAX_STEPS]; /* of a linear step, its weight (packed.h), or NULL */
+  xattn_lengths lengths;               /* of the keys, per batch item */
+  uint64_t launches;                   /* counted up */
 } xattn_run;
+
+/* Of the product of a linear step what its weight tells: n, k, B, and the levels above the item. */
+xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step);
 
 xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan_steps *plan);
 

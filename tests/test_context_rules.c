@@ -314,9 +314,11 @@ static void *work(void *data) {
   return NULL;
 }
 
-/* Handles that ask at once get the weights merged by one of them, which allocates for it; nobody does so again. */
-START_TEST(layers_merge_their_weights_once) {
+/* Handles that ask at once get the weights merged, and on the CPU packed, by one of them, which allocates for it; nobody does so
+ * again. */
+START_TEST(layers_prepare_their_weights_once) {
   static const char *const plans[] = {"merge-x+project", "project+merge-py", "merge-y+merge-y"};
+  static const uint64_t merged[] = {1, 1, 2}, packed[] = {3, 3, 2};
   enum { WORKERS = 4 };
   xattn_handle *handle = test_handle(1);
   for (int round = 0; round < 12; round++) {
@@ -351,8 +353,8 @@ START_TEST(layers_merge_their_weights_once) {
       c.out = mine;
       guarded_free(&workers[i].out);
     }
-    /* Each its workspace, and one more for each side that is merged. */
-    ck_assert_uint_eq(first, WORKERS + (round % 3 == 2 ? 2 : 1));
+    /* Each its workspace, and one more for each side that is merged and each weight that is packed. */
+    ck_assert_uint_eq(first, WORKERS + merged[round % 3] + (on_cpu() ? packed[round % 3] : 0));
     layer_call_free(&c);
   }
   xattn_destroy(handle);
@@ -382,7 +384,7 @@ Suite *suite_context_rules(void) {
   tcase_add_loop_test(tests, plans_over_what_is_kept, 0, 16);
   tcase_add_loop_test(tests, an_append_without_workspace, 0, 16);
   tcase_add_test(tests, plans_of_contexts);
-  tcase_add_test(tests, layers_merge_their_weights_once);
+  tcase_add_test(tests, layers_prepare_their_weights_once);
   tcase_add_test(tests, arguments_of_info);
   suite_add_tcase(suite, tests);
   return suite;

@@ -98,7 +98,7 @@ break_off() {
 trap break_off INT TERM HUP
 
 # ---- packages. What cannot be installed may be there under no package's name: the build will tell.
-for group in "build-${BLAS:-openblas}" test; do
+for group in build test; do
   timeout 120 tools/setup.sh "$group" >"$work/packages.log" 2>&1 && continue
   note "packages-$group" skipped 0 "not all installed: $(gist "$work/packages.log")"
   touch "$build/.setup-$group"
@@ -107,7 +107,7 @@ compiler=${CC:-cc}
 if grep -q '^packages-build' "$work/steps.tsv"; then # what the Makefile would write once they are installed
   { echo "ARCH := $($compiler -dumpmachine | cut -d- -f1)"
     echo "MULTIARCH := $($compiler -print-multiarch)"
-  } >"$build/machine-${BLAS:-openblas}-$(basename "${compiler%% *}").mk"
+  } >"$build/machine-$(basename "${compiler%% *}").mk"
 fi
 
 # ---- the build, for this GPU alone

@@ -4,7 +4,7 @@
 SOURCES = $(wildcard include/*.h src/*.[ch] src/*/*.[ch] apps/*.[ch] tests/*.[ch] examples/*.c \
   cuda/*.[ch] cuda/*.cu cuda/*.cuh bench/gpu/*.[ch] tests/cuda/*.[ch] tests/cudasim/*.[ch] tests/cudasim/*.cc tests/cudasim/*.cu tests/cudasim/*.cuh)
 LINTED = $(wildcard src/*.c src/io/*.c src/cpu/*.c apps/*.c) $(if $(CUDA_FOUND),$(CUDA_C))
-LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src $(BLAS_FLAGS) -DXATTN_LANES=4 -DXATTN_ISA=base \
+LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src -DXATTN_LANES=4 -DXATTN_ISA=base \
   $(if $(CUDA_FOUND),-isystem $(CUDA_INCLUDE))
 
 .PHONY: check check-format check-layers check-tidy check-cppcheck check-shell check-man
@@ -32,7 +32,7 @@ format:
 
 # ---- longer tests
 SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-.PHONY: test-asan test-valgrind test-long test-isa test-blis fuzz
+.PHONY: test-asan test-valgrind test-long test-isa fuzz
 # The simulator stands in for libraries that have no sanitizers either: that of the ordinary build serves.
 test-asan: $(if $(filter 0,$(CUDA)),,cudasim)
 	OMP_NUM_THREADS=2 ASAN_OPTIONS=allocator_may_return_null=1 CK_TIMEOUT_MULTIPLIER=4 \
@@ -57,13 +57,10 @@ test-isa: $(BUILD)/tests/run
 	  for suite in attention layer; do XATTN_CPU_ISA=$$isa CK_RUN_SUITE=$$suite $(BUILD)/tests/run || exit 1; done; \
 	done
 
-test-blis:
-	$(MAKE) BLAS=blis BUILD=$(BUILD)-blis all unit-test
-
 fuzz: $(BUILD)/.setup-fuzz
 	tools/fuzz.sh $(BUILD) $(or $(SECONDS),60)
 
-test-long: test test-asan test-valgrind test-isa test-blis fuzz test-mutants
+test-long: test test-asan test-valgrind test-isa fuzz test-mutants
 	XATTN_TEST_LONG=1 CK_RUN_SUITE=cases $(BUILD)/tests/run
 
 # ---- comparisons with other programs, in Python environments below build/
@@ -106,4 +103,4 @@ uninstall:
 	rm -rf $(ROOT)/lib/cmake/xattn
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-blis
+	rm -rf $(BUILD) $(BUILD)-asan

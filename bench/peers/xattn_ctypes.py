@@ -99,7 +99,7 @@ class Handle:
         return self.library.xattn_version().decode()
 
     def detail(self):
-        """The BLAS and the kernels, in the library's words."""
+        """The kernels, in the library's words."""
         info = HandleInfo()
         self.call("xattn_get_info", self.handle, ctypes.byref(info))
         return info.detail.decode()

@@ -64,18 +64,14 @@ static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at
                      int64_t rows, int64_t first, int64_t keys) {
   int64_t ld = xattn_tile_width(t->tile_keys), width = xattn_tile_width(t->n);
   float *o = at->o + row * width;
-  for (int64_t i = 0; at->bias && i < rows; i++) {
-    memcpy(at->s + i * ld, at->bias + first, (size_t)keys * sizeof *at->s);
-    for (int64_t j = keys; j < xattn_tile_width(keys); j++) at->s[i * ld + j] = 0.0F;
-  }
-  isa->tile_multiply(rows, keys, t->k, at->a + row * t->a.ld, t->a.ld, at->packed_b, at->s, ld,
-                     at->bias != NULL);
+  isa->tile_multiply(rows, keys, t->k, at->a + row * t->a.ld, t->a.ld, at->packed_b,
+                     at->bias ? at->bias + first : NULL, 0, at->s, ld);
   for (int64_t i = 0; i < rows; i++) {
     float factor =
         isa->softmax_part(at->s + i * ld, keys, t->scale, &at->maximum[row + i], &at->sum[row + i]);
-    if (first && factor != 1.0F) scale_row(o + i * width, o + i * width, width, factor);
+    if (first && factor != 1.0F) scale_row(o + i * width, o + i * width, t->n, factor);
   }
-  isa->tile_multiply(rows, t->n, keys, at->s, ld, at->packed_d, o, width, first > 0);
+  isa->tile_multiply(rows, t->n, keys, at->s, ld, at->packed_d, first ? o : NULL, width, o, width);
 }
 
 static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at) {

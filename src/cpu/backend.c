@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "blas.h"
 #include "cpu.h"
 #include "pack.h"
 #include "tensor.h"
@@ -35,23 +34,27 @@ static xattn_status cpu_open(xattn_error *error, int32_t index, const xattn_devi
   (void)pthread_once(&once, watch_forks);
   const xattn_isa *isa;
   xattn_status status = xattn_isa_choose(error, &isa);
-  if (!status) status = xattn_cpu_check_blas(error);
   if (status) return status;
+  int32_t threads = options->threads ? options->threads : omp_get_max_threads();
+  size_t bytes = (size_t)threads * (size_t)xattn_cpu_scratch() * sizeof(float);
   *device = malloc(sizeof **device);
-  if (!*device) return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory");
-  **device = (xattn_device){.threads = options->threads ? options->threads : omp_get_max_threads(),
-                            .isa = isa};
-  return XATTN_OK;
+  float *scratch = aligned_alloc(XATTN_ALIGNMENT, bytes);
+  if (*device && scratch) {
+    **device = (xattn_device){.threads = threads, .isa = isa, .scratch = scratch};
+    return XATTN_OK;
+  }
+  free(*device);
+  free(scratch);
+  return xattn_fail(error, XATTN_ERROR_MEMORY, "handle: out of memory at %d threads", threads);
 }
 
 static void cpu_close(xattn_device *device) {
+  free(device->scratch);
   free(device);
 }
 
 static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
-  char blas[96];
-  xattn_blas_name(blas, sizeof blas);
-  (void)snprintf(info->detail, sizeof info->detail, "%s; %s kernels", blas, device->isa->name);
+  (void)snprintf(info->detail, sizeof info->detail, "%s kernels", device->isa->name);
   info->threads = xattn_cpu_threads(device);
 }
 
@@ -67,7 +70,8 @@ static xattn_limits cpu_limits(const xattn_device *device) {
                         .parallel = device->threads,
                         .row_alignment = 1,
                         .tile_rows = TILE_ROWS,
-                        .tile_keys = TILE_KEYS};
+                        .tile_keys = TILE_KEYS,
+                        .packing = device->isa->lanes};
 }
 
 /* Of an EPYC, each thread: AVX2 and AVX-512 multiply alike there, and what has narrower registers is guessed. */
@@ -157,6 +161,8 @@ const xattn_backend xattn_backend_cpu = {
     .acquire = cpu_acquire,
     .upload = cpu_upload,
     .download = cpu_download,
+    .packed_elements = xattn_cpu_packed_elements,
+    .pack = xattn_cpu_pack,
     .gemm = xattn_cpu_gemm,
     .softmax = xattn_cpu_softmax,
     .attend = xattn_cpu_attend,

@@ -7,7 +7,10 @@
 struct xattn_device {
   int32_t threads;
   const struct xattn_isa *isa;
+  float *scratch; /* of gemm: xattn_cpu_scratch() floats for each thread */
 };
+
+int64_t xattn_cpu_scratch(void);
 
 /* True in the child of a fork. */
 bool xattn_cpu_forked(void);
@@ -17,28 +20,42 @@ bool xattn_cpu_forked(void);
 int xattn_cpu_threads(const xattn_device *device);
 
 /* One row of a softmax: out[j] = exp(scale·(in[j] - max)) / Σ, scale > 0, j < n; in may be out. */
-typedef void (*xattn_softmax_row)(const float *in, float *out, int64_t n, float scale);
+typedef void xattn_softmax_row(const float *in, float *out, int64_t n, float scale);
 
 /* A further part of a softmax that is not whole yet: s[j] = exp(scale·(s[j] - maximum)), j < n, where the maximum, and
  * the sum of all so far, are brought up to date. What was summed by the maximum before counts by the factor that is returned. */
-typedef float (*xattn_softmax_part)(float *s, int64_t n, float scale, float *maximum, float *sum);
+typedef float xattn_softmax_part(float *s, int64_t n, float scale, float *maximum, float *sum);
 
-/* B [k, n], or its transpose [n, k], rows ld apart, as tile_multiply wants it: k·(n filled up to whole vectors) floats. */
-typedef void (*xattn_tile_pack)(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,
-                                float *packed);
+/* B [k, n], or its transpose [n, k], rows ld apart, as tile_multiply wants it: k·(n filled up to whole vectors) elements. */
+typedef void xattn_tile_pack(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,
+                             float *packed);
+typedef void xattn_tile_pack_f64(bool transposed, int64_t n, int64_t k, const double *b, int64_t ld,
+                                 double *packed);
 
-/* C [rows, n, filled up] = A·B, or C + A·B. */
-typedef void (*xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
-                                    const float *packed, float *c, int64_t ldc, bool accumulate);
+/* C [rows, n] = first + A·B. Rows of `first` are first_ld apart; it may be NULL for 0, or C. */
+typedef void xattn_tile_multiply(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
+                                 const float *packed, const float *first, int64_t first_ld,
+                                 float *c, int64_t ldc);
+typedef void xattn_tile_multiply_f64(int64_t rows, int64_t n, int64_t k, const double *a,
+                                     int64_t lda, const double *packed, const double *first,
+                                     int64_t first_ld, double *c, int64_t ldc);
+
+/* The same with B as it lies, for few rows: [n, k] for few_dots, [k, n] for few_rows. */
+typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
+                       const float *b, int64_t ldb, const float *first, int64_t first_ld, float *c,
+                       int64_t ldc);
 
 /* The kernels for one instruction set. */
 typedef struct xattn_isa {
   const char *name;
   int32_t lanes; /* F32 in a register */
-  xattn_softmax_row softmax_row;
-  xattn_softmax_part softmax_part;
-  xattn_tile_pack tile_pack;
-  xattn_tile_multiply tile_multiply;
+  xattn_softmax_row *softmax_row;
+  xattn_softmax_part *softmax_part;
+  xattn_tile_pack *tile_pack;
+  xattn_tile_multiply *tile_multiply;
+  xattn_tile_pack_f64 *tile_pack_f64;
+  xattn_tile_multiply_f64 *tile_multiply_f64;
+  xattn_few *few_dots, *few_rows;
 } xattn_isa;
 
 /* The best instruction set of this processor, or the one that XATTN_CPU_ISA names. */
@@ -48,14 +65,12 @@ xattn_status xattn_isa_choose(xattn_error *error, const xattn_isa **isa);
  * last. */
 const xattn_isa *xattn_isa_list(int index);
 
+int64_t xattn_cpu_packed_elements(const xattn_device *device, const xattn_gemm *gemm);
+void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *gemm, void *to);
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
 xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
                                const xattn_softmax *softmax);
 xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xattn_attend *t);
 xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xattn_copy *copy);
-
-/* Multiplies small matrices of integers with the BLAS and in plain C, once per process.
- * @return XATTN_ERROR_NUMERICS where they differ. */
-xattn_status xattn_cpu_check_blas(xattn_error *error);
 
 #endif

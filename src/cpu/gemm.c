@@ -1,23 +1,41 @@
-/* Strided-batched GEMM over a CBLAS. Every item is cut into a grid of tiles, and the tiles of all
- * items are spread over the threads; the BLAS multiplies one tile on one thread.
+/* Strided-batched GEMM. Every item is cut into a grid of tiles, and the tiles of all items are spread over the
+ * threads. Each multiplies its tile block by block (Goto and van de Geijn, Anatomy of high-performance matrix
+ * multiplication, 2008):
  *
- *              n
- *        ┌────┬────┐      The BLAS's own threads are not used: they cannot spread a batch, some
- *      m │ 00 │ 01 │      allocate on every call, and each BLAS has another way to count them.
- *        ├────┼────┤      A tile's sums run over all of k in the BLAS's one order, so the result
- *        │ 10 │ 11 │      does not depend on which thread takes which tile.
- *        └────┴────┘
- */
+ *                    n                  for COLUMNS of B
+ *               ┌────┬────┐               for DEPTH of k
+ *             k │ Bp │    │                 pack B, DEPTH × COLUMNS, into panels: they stay in the second-level cache
+ *               └────┴────┘                 for ROWS of A
+ *          k    ┌────┬────┐                   C = C + A·B by the kernel of tile.c, a panel at a time
+ *       ┌────┐  │ 00 │ 01 │
+ *     m │ A  │  ├────┼────┤             A part of A that several panels multiply is copied first, so that its rows do not
+ *       └────┘  │ 10 │ 11 │             fall into one set of the cache, as rows 4 KiB apart do.
+ *               └────┴────┘
+ *
+ * Sums run over k in one order, whichever thread takes the tile. Few rows take B as it lies (few.c). */
+#include <omp.h>
 #include <string.h>
 
-#include "blas.h"
 #include "cpu.h"
 
 /* Below this many multiply-adds, starting threads costs more than it saves. */
 static const double serial_work = 5e4;
 
-/* Tiles start at multiples of this, so that the BLAS's micro-kernels see full registers. */
-enum { TILE_UNIT = 32 };
+enum {
+  DEPTH = 384,
+  COLUMNS = 512,
+  ROWS = 96,
+  A_LD = DEPTH + 16,   /* of the copy of A */
+  ROW_UNIT = 12,       /* tiles start at multiples of the rows of any kernel */
+  COLUMN_UNIT = 32,    /* and of its columns */
+  FEWEST_COLUMNS = 64, /* of a tile */
+  WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
+  FEW_ROWS = 16
+};
+
+int64_t xattn_cpu_scratch(void) {
+  return DEPTH * COLUMNS + ROWS * A_LD;
+}
 
 typedef struct grid {
   int64_t rows, columns;
@@ -27,77 +45,159 @@ static int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-/* As many tiles as evenly occupy the threads, as square as can be: a tile of r × c reads r + c rows
- * of A and B to do r·c of work. */
-static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
-  grid best = {1, 1};
-  if (threads == 1 || items % threads == 0 || items >= 4 * (int64_t)threads) return best;
-  double least = 0.0;
-  for (int64_t rows = 1; rows <= threads; rows++) {
-    int64_t columns = threads / rows;
-    if (rows * columns != threads) continue;
-    double cost = (double)divide_up(g->m, rows) + (double)divide_up(g->n, columns);
-    if (least == 0.0 || cost < least) {
-      least = cost;
-      best = (grid){rows, columns};
-    }
-  }
-  return best;
+static int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
 }
 
-/* Piece number `at` of `pieces` of an extent: [*from, *to). */
-static void piece(int64_t extent, int64_t pieces, int64_t at, int64_t *from, int64_t *to) {
-  int64_t units = divide_up(extent, TILE_UNIT);
-  *from = units * at / pieces * TILE_UNIT;
-  *to = units * (at + 1) / pieces * TILE_UNIT;
-  if (*to > extent) *to = extent;
+/* Tiles for the threads. Where B has to be packed, every tile packs its columns, so there is one for each thread, and
+ * columns are cut before rows unless that leaves few of them. A packed B is multiplied by some rows at a time, and each
+ * thread takes the next when it is done. */
+static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
+  if (g->packed) {
+    int64_t rows = divide_up(g->m, ROWS), wanted = divide_up(4 * (int64_t)threads, rows * items);
+    return (grid){rows, threads == 1 ? 1 : smaller(wanted, divide_up(g->n, FEWEST_COLUMNS))};
+  }
+  if (threads == 1 || items % threads == 0 || items >= 4 * (int64_t)threads) return (grid){1, 1};
+  for (int64_t columns = threads; columns > 1; columns--)
+    if (threads % columns == 0 && g->n >= columns * 2 * FEWEST_COLUMNS)
+      return (grid){threads / columns, columns};
+  return (grid){threads, 1};
+}
+
+/* Piece number `at` of `pieces` of an extent, in whole units: [*from, *to). */
+static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int64_t *from,
+                  int64_t *to) {
+  int64_t units = divide_up(extent, unit);
+  *from = units * at / pieces * unit;
+  *to = smaller(units * (at + 1) / pieces * unit, extent);
 }
 
 static int64_t limited(xattn_lengths limit, int64_t item, int64_t all) {
-  if (!limit.count) return all;
-  int64_t count = limit.count[item * limit.step];
-  return count < all ? count : all;
+  return limit.count ? smaller(limit.count[item * limit.step], all) : all;
 }
 
 static int64_t start(const xattn_matrix *m, int64_t b, int64_t group, int64_t head) {
   return b * m->stride[0] + group * m->stride[1] + head * m->stride[2];
 }
 
-/* C starts as the bias, or 0, which the product is then added to: the BLAS reads and writes C once. */
-static void start_from_bias(const float *bias, float *c, int64_t ld, int64_t rows,
-                            int64_t columns) {
-  for (int64_t i = 0; i < rows; i++) {
-    if (bias)
-      memcpy(c + i * ld, bias, (size_t)columns * sizeof *c);
-    else
-      memset(c + i * ld, 0, (size_t)columns * sizeof *c);
+/* C [m, n] = first + A·B on one thread; first may be NULL for 0, or C. */
+typedef struct product {
+  int64_t m, n, k;
+  bool b_transposed;
+  const float *a, *b, *first;
+  float *c;
+  int64_t lda, ldb, first_ld, ldc;
+  const float *packed;            /* B, or NULL */
+  int64_t packed_width, packed_j; /* columns of all of it, and where this product starts */
+} product;
+
+/* Columns j to j + n, the part of k from l on. */
+static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t l,
+                      float *scratch) {
+  int64_t depth = smaller(p->k - l, DEPTH);
+  const float *packed = scratch;
+  float *copied = scratch + DEPTH * COLUMNS;
+  if (p->packed)
+    packed = p->packed + l * p->packed_width + depth * (p->packed_j + j);
+  else
+    isa->tile_pack(p->b_transposed, n, depth,
+                   p->b + (p->b_transposed ? j * p->ldb + l : l * p->ldb + j), p->ldb, scratch);
+  for (int64_t i = 0; i < p->m; i += ROWS) {
+    int64_t rows = smaller(p->m - i, ROWS), lda = p->lda;
+    const float *a = p->a + i * p->lda + l, *first = l ? p->c : p->first;
+    int64_t first_ld = l ? p->ldc : p->first_ld;
+    if (n > WORTH_COPYING) {
+      for (int64_t r = 0; r < rows; r++)
+        memcpy(copied + r * A_LD, a + r * lda, (size_t)depth * sizeof *a);
+      a = copied;
+      lda = A_LD;
+    }
+    isa->tile_multiply(rows, n, depth, a, lda, packed, first ? first + i * first_ld + j : NULL,
+                       first_ld, p->c + i * p->ldc + j, p->ldc);
   }
 }
 
-static void one_tile(const xattn_gemm *g, grid tiles, int64_t index) {
+static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
+  if (p->m <= FEW_ROWS && !p->packed) {
+    xattn_few *few = p->b_transposed ? isa->few_dots : isa->few_rows;
+    few(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->first, p->first_ld, p->c, p->ldc);
+    return;
+  }
+  for (int64_t j = 0; j < p->n; j += COLUMNS) {
+    int64_t l = 0;
+    do {
+      one_block(isa, p, j, smaller(p->n - j, COLUMNS), l, scratch);
+      l += DEPTH;
+    } while (l < p->k);
+  }
+}
+
+/* ------------------------------------------------------------------ packed weights */
+
+/* Each matrix that the levels above the item do not share: by DEPTH of k, the panels of all its columns. */
+static int64_t filled_up(const xattn_isa *isa, int64_t n) {
+  return divide_up(n, isa->lanes) * isa->lanes;
+}
+
+static int64_t packed_item(const xattn_gemm *g, int64_t group, int64_t head) {
+  int64_t heads = g->b.stride[2] ? g->batch[2] : 1;
+  return (g->b.stride[1] ? group * heads : 0) + (g->b.stride[2] ? head : 0);
+}
+
+int64_t xattn_cpu_packed_elements(const xattn_device *device, const xattn_gemm *g) {
+  int64_t items = packed_item(g, g->batch[1] - 1, g->batch[2] - 1) + 1;
+  return items * g->k * filled_up(device->isa, g->n);
+}
+
+void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *g, void *to) {
+  int64_t width = filled_up(device->isa, g->n);
+  for (int64_t group = 0; group < g->batch[1]; group++)
+    for (int64_t head = 0; head < g->batch[2]; head++) {
+      const float *b = (const float *)g->b.data + start(&g->b, 0, group, head);
+      float *item = (float *)to + packed_item(g, group, head) * g->k * width;
+      for (int64_t l = 0; l < g->k; l += DEPTH)
+        device->isa->tile_pack(g->b_transposed, g->n, smaller(g->k - l, DEPTH),
+                               b + (g->b_transposed ? l : l * g->b.ld), g->b.ld, item + l * width);
+    }
+}
+
+/* ------------------------------------------------------------------ one call */
+
+static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int64_t index,
+                     float *scratch) {
   int64_t tile = index % (tiles.rows * tiles.columns);
   int64_t item = index / (tiles.rows * tiles.columns);
   int64_t head = item % g->batch[2];
   int64_t group = item / g->batch[2] % g->batch[1];
   int64_t b = item / g->batch[2] / g->batch[1];
-  int64_t k = limited(g->k_limit, b, g->k);
   int64_t i, i_end, j, j_end;
-  piece(g->m, tiles.rows, tile / tiles.columns, &i, &i_end);
-  piece(limited(g->n_limit, b, g->n), tiles.columns, tile % tiles.columns, &j, &j_end);
+  piece(g->m, ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
+  piece(limited(g->n_limit, b, g->n), COLUMN_UNIT, tiles.columns, tile % tiles.columns, &j, &j_end);
   if (i >= i_end || j >= j_end) return;
-  float *c_data = (float *)g->c.data + start(&g->c, b, group, head) + i * g->c.ld + j;
-  const float *bias = NULL;
-  if (g->bias)
-    bias = (const float *)g->bias + b * g->bias_stride[0] + group * g->bias_stride[1] +
-           head * g->bias_stride[2] + j;
-  if (bias || (k == 0 && !g->accumulate))
-    start_from_bias(bias, c_data, g->c.ld, i_end - i, j_end - j);
-  if (k == 0) return;
-  const float *a_data = (const float *)g->a.data + start(&g->a, b, group, head) + i * g->a.ld;
-  const float *b_data =
-      (const float *)g->b.data + start(&g->b, b, group, head) + (g->b_transposed ? j * g->b.ld : j);
-  xattn_blas_gemm(g->b_transposed, i_end - i, j_end - j, k, a_data, g->a.ld, b_data, g->b.ld,
-                  bias || g->accumulate ? 1.0F : 0.0F, c_data, g->c.ld);
+  product p = {.m = i_end - i,
+               .n = j_end - j,
+               .k = limited(g->k_limit, b, g->k),
+               .b_transposed = g->b_transposed,
+               .a = (const float *)g->a.data + start(&g->a, b, group, head) + i * g->a.ld,
+               .b = (const float *)g->b.data + start(&g->b, b, group, head) +
+                    (g->b_transposed ? j * g->b.ld : j),
+               .c = (float *)g->c.data + start(&g->c, b, group, head) + i * g->c.ld + j,
+               .lda = g->a.ld,
+               .ldb = g->b.ld,
+               .ldc = g->c.ld};
+  if (g->accumulate) {
+    p.first = p.c;
+    p.first_ld = p.ldc;
+  } else if (g->bias) {
+    p.first = (const float *)g->bias + b * g->bias_stride[0] + group * g->bias_stride[1] +
+              head * g->bias_stride[2] + j;
+  }
+  if (g->packed) {
+    p.packed_width = filled_up(isa, g->n);
+    p.packed_j = j;
+    p.packed = (const float *)g->packed + packed_item(g, group, head) * g->k * p.packed_width;
+  }
+  multiply(isa, &p, scratch);
 }
 
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm) {
@@ -108,9 +208,9 @@ xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xatt
   int threads = work < serial_work ? 1 : xattn_cpu_threads(device);
   grid tiles = choose_grid(gemm, items, threads);
   int64_t count = items * tiles.rows * tiles.columns;
-  int before = xattn_blas_threads(1);
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
-  for (int64_t index = 0; index < count; index++) one_tile(gemm, tiles, index);
-  (void)xattn_blas_threads(before);
+  for (int64_t index = 0; index < count; index++)
+    one_tile(gemm, device->isa, tiles, index,
+             device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
   return XATTN_OK;
 }

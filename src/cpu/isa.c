@@ -4,19 +4,24 @@
 
 #include "cpu.h"
 
-#define XATTN_KERNELS(isa)                                                                        \
-  void xattn_softmax_row_##isa(const float *in, float *out, int64_t n, float scale);              \
-  float xattn_softmax_part_##isa(float *s, int64_t n, float scale, float *maximum, float *sum);   \
-  void xattn_tile_pack_##isa(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,   \
-                             float *packed);                                                      \
-  void xattn_tile_multiply_##isa(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda, \
-                                 const float *packed, float *c, int64_t ldc, bool accumulate);    \
-  static const xattn_isa isa = {#isa,                                                             \
-                                LANES_##isa,                                                      \
-                                xattn_softmax_row_##isa,                                          \
-                                xattn_softmax_part_##isa,                                         \
-                                xattn_tile_pack_##isa,                                            \
-                                xattn_tile_multiply_##isa}
+#define XATTN_KERNELS(isa)                                     \
+  xattn_softmax_row xattn_softmax_row_##isa;                   \
+  xattn_softmax_part xattn_softmax_part_##isa;                 \
+  xattn_tile_pack xattn_tile_pack_##isa;                       \
+  xattn_tile_multiply xattn_tile_multiply_##isa;               \
+  xattn_tile_pack_f64 xattn_tile_pack_f64_##isa;               \
+  xattn_tile_multiply_f64 xattn_tile_multiply_f64_##isa;       \
+  xattn_few xattn_few_dots_##isa, xattn_few_rows_##isa;        \
+  static const xattn_isa isa = {#isa,                          \
+                                LANES_##isa,                   \
+                                xattn_softmax_row_##isa,       \
+                                xattn_softmax_part_##isa,      \
+                                xattn_tile_pack_##isa,         \
+                                xattn_tile_multiply_##isa,     \
+                                xattn_tile_pack_f64_##isa,     \
+                                xattn_tile_multiply_f64_##isa, \
+                                xattn_few_dots_##isa,          \
+                                xattn_few_rows_##isa}
 enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16 };
 
 /* Worst first. The base is what every processor of the architecture has: SSE2, NEON. */

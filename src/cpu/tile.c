@@ -1,93 +1,157 @@
-/* The product of a tile, compiled once per instruction set like softmax_row.c.
+/* The product of a tile, compiled once per instruction set like softmax_row.c, in F32 and in F64.
  *
- *          B in panels of up to 4 vectors, each [k][width], one behind the other
+ *          B in panels of up to 2 vectors, each [k][width], one behind the other
  *           k ┌────────┐
- *             │ panel  │          An MR × width block of C is in registers while k runs: each step loads one row
+ *             │ panel  │          A ROWS × width block of C is in registers while k runs: each step loads one row
  *             └────────┘          of the panel and one element of each row of A, which is spread over a vector.
  *      ┌────┐ ┌────────┐          Sums run over k in order, so a row's bits do not depend on its neighbours.
- *   MR │ A  │ │ C      │
+ * ROWS │ A  │ │ C      │
  *      └────┘ └────────┘
  *
- * Columns are filled up to whole vectors, with zeros in B; panels share them evenly, so that none is a lone vector
- * beside full ones. A is read where it lies. */
+ * With AVX-512 12 rows × 2 vectors are 24 of 32 registers, else 6 × 2 are 12 of 16: enough sums at once that none waits
+ * for the one before. Columns are filled up to whole vectors, with zeros in B. A is read where it lies. */
 #include <string.h>
 
 #include "cpu.h"
 
+#ifndef XATTN_REAL
+#define XATTN_REAL float
+#define XATTN_TYPED(name) name
+#endif
+
 #define PASTE2(a, b) a##_##b
 #define PASTE(a, b) PASTE2(a, b)
+#define KERNEL(name) PASTE(XATTN_TYPED(name), XATTN_ISA)
+
+typedef XATTN_REAL real;
 
 enum {
-  W = XATTN_LANES,
-  MR = 6,
-  MOST = XATTN_LANES == 16
-             ? 4
-             : 2 /* vectors of a panel: MR·MOST sums and MOST of B in 32 or 16 registers */
+  W = XATTN_LANES * sizeof(float) / sizeof(real),
+  ROWS = XATTN_LANES == 16 ? 12 : 6,
+  VECTORS = 2,
+  WIDTH = VECTORS * W
 };
 
-typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
+typedef real vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
 
-static inline vec load(const float *from) {
+static inline vec load(const real *from) {
   vec v;
   memcpy(&v, from, sizeof v);
   return v;
 }
 
-static inline void store(float *to, vec v) {
+static inline void store(real *to, vec v) {
   memcpy(to, &v, sizeof v);
 }
 
+/* C = first + A·B; first may be NULL for 0, or C. It is added last: small products added one by one to what is large would
+ * each round by its size. */
+typedef struct tile {
+  int64_t k;
+  const real *a, *b, *first;
+  real *c;
+  int64_t lda, first_ld, ldc;
+} tile;
+
 static inline __attribute__((always_inline)) void block(const int rows, const int vectors,
-                                                        int64_t k, const float *a, int64_t lda,
-                                                        const float *b, float *c, int64_t ldc,
-                                                        bool accumulate) {
-  vec sum[MR][MOST];
-#pragma GCC unroll 8
+                                                        const tile *t) {
+  vec sum[ROWS][VECTORS];
+#pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) sum[i][v] = accumulate ? load(c + i * ldc + v * W) : (vec){0};
-  for (int64_t l = 0; l < k; l++) {
-    vec row[MOST];
-#pragma GCC unroll 4
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
+  const real *a = t->a, *b = t->b;
+  for (int64_t l = 0; l < t->k; l++) {
+    vec row[VECTORS];
+#pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) row[v] = load(b + (l * vectors + v) * W);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
-      vec element = a[i * lda + l] - (vec){0};
-#pragma GCC unroll 4
+      vec element = a[i * t->lda + l] - (vec){0};
+#pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++) store(c + i * ldc + v * W, sum[i][v]);
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+      if (t->first) sum[i][v] += load(t->first + i * t->first_ld + v * W);
+      store(t->c + i * t->ldc + v * W, sum[i][v]);
+    }
 }
 
-/* One panel for all rows; the last, fewer than MR, go one by one. */
-static inline __attribute__((always_inline)) void panel(const int vectors, int64_t rows, int64_t k,
-                                                        const float *a, int64_t lda, const float *b,
-                                                        float *c, int64_t ldc, bool accumulate) {
-  int64_t i = 0;
-  for (; i + MR <= rows; i += MR)
-    block(MR, vectors, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate);
-  for (; i + 2 <= rows; i += 2)
-    block(2, vectors, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate);
-  if (i < rows) block(1, vectors, k, a + i * lda, lda, b, c + i * ldc, ldc, accumulate);
+static void forward(tile *t, int64_t rows) {
+  t->a += rows * t->lda;
+  t->c += rows * t->ldc;
+  if (t->first) t->first += rows * t->first_ld;
 }
 
-/* Vectors of panel number `at` of as many as n columns need; 0 past the last. */
-static int width_of(int64_t n, int64_t at) {
-  int64_t vectors = (n + W - 1) / W, panels = (vectors + MOST - 1) / MOST;
-  return at < panels ? (int)(vectors * (at + 1) / panels - vectors * at / panels) : 0;
+/* One panel for all rows. */
+static inline __attribute__((always_inline)) void panel(const int vectors, int64_t rows, tile t) {
+  for (; rows >= ROWS; rows -= ROWS, forward(&t, ROWS)) block(ROWS, vectors, &t);
+#if XATTN_LANES == 16
+  if (rows >= 8) {
+    block(8, vectors, &t);
+    forward(&t, 8);
+    rows -= 8;
+  }
+#endif
+  if (rows >= 4) {
+    block(4, vectors, &t);
+    forward(&t, 4);
+    rows -= 4;
+  }
+  if (rows >= 2) {
+    block(2, vectors, &t);
+    forward(&t, 2);
+    rows -= 2;
+  }
+  if (rows) block(1, vectors, &t);
 }
 
-typedef float quad __attribute__((vector_size(4 * sizeof(float))));
-
-static inline quad load_quad(const float *from) {
-  quad v;
-  memcpy(&v, from, sizeof v);
-  return v;
+/* The last panel, where C has fewer columns than whole vectors: through a block beside it. */
+static void edge(int vectors, int64_t rows, int64_t columns, tile t) {
+  real beside[ROWS][WIDTH] = {{0}};
+  tile part = t;
+  for (; rows > 0; rows -= ROWS, forward(&t, ROWS)) {
+    int64_t now = rows < ROWS ? rows : ROWS;
+    for (int64_t i = 0; t.first && i < now; i++)
+      memcpy(beside[i], t.first + i * t.first_ld, (size_t)columns * sizeof(real));
+    part.a = t.a;
+    part.c = beside[0];
+    part.first = t.first ? beside[0] : NULL;
+    part.ldc = part.first_ld = WIDTH;
+    if (vectors == 1)
+      panel(1, now, part);
+    else
+      panel(2, now, part);
+    for (int64_t i = 0; i < now; i++)
+      memcpy(t.c + i * t.ldc, beside[i], (size_t)columns * sizeof(real));
+  }
 }
+
+void KERNEL(xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda,
+                                 const real *packed, const real *first, int64_t first_ld, real *c,
+                                 int64_t ldc) {
+  tile t = {k, a, packed, first, c, lda, first_ld, ldc};
+  int64_t j = 0;
+  for (; j + WIDTH <= n; j += WIDTH) {
+    panel(VECTORS, rows, t);
+    t.b += k * WIDTH;
+    t.c += WIDTH;
+    if (first) t.first += WIDTH;
+  }
+  if (j == n) return;
+  if (n - j == W)
+    panel(1, rows, t);
+  else
+    edge(n - j < W ? 1 : 2, rows, n - j, t);
+}
+
+/* ------------------------------------------------------------------ packing */
+
+typedef real quad __attribute__((vector_size(4 * sizeof(real))));
 
 #define interleave_low(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
 #define interleave_high(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
@@ -95,76 +159,52 @@ static inline quad load_quad(const float *from) {
 #define second_pairs(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
 
 /* Four rows of four become four columns. */
-static inline void turn(const float *from, int64_t from_ld, float *to, int64_t to_ld) {
-  quad a = load_quad(from), b = load_quad(from + from_ld), c = load_quad(from + 2 * from_ld),
-       d = load_quad(from + 3 * from_ld);
-  quad ab = interleave_low(a, b), cd = interleave_low(c, d);
+static inline void turn(const real *from, int64_t from_ld, real *to, int64_t to_ld) {
+  quad in[4];
+  for (int i = 0; i < 4; i++) memcpy(&in[i], from + i * from_ld, sizeof in[i]);
+  quad ab = interleave_low(in[0], in[1]), cd = interleave_low(in[2], in[3]);
   quad rows[4] = {first_pairs(ab, cd), second_pairs(ab, cd)};
-  ab = interleave_high(a, b);
-  cd = interleave_high(c, d);
+  ab = interleave_high(in[0], in[1]);
+  cd = interleave_high(in[2], in[3]);
   rows[2] = first_pairs(ab, cd);
   rows[3] = second_pairs(ab, cd);
   for (int i = 0; i < 4; i++) memcpy(to + i * to_ld, &rows[i], sizeof rows[i]);
 }
 
 /* A panel from rows of B, or from columns, which lie along k. */
-static void pack_rows(int64_t real, int64_t width, int64_t k, const float *b, int64_t ld,
-                      float *packed) {
+static void pack_rows(int64_t count, int64_t width, int64_t k, const real *b, int64_t ld,
+                      real *packed) {
+  if (count == WIDTH && width == WIDTH) {
+    for (int64_t l = 0; l < k; l++) memcpy(packed + l * WIDTH, b + l * ld, WIDTH * sizeof *b);
+    return;
+  }
   for (int64_t l = 0; l < k; l++) {
-    memcpy(packed + l * width, b + l * ld, (size_t)real * sizeof *b);
-    for (int64_t j = real; j < width; j++) packed[l * width + j] = 0.0F;
+    memcpy(packed + l * width, b + l * ld, (size_t)count * sizeof *b);
+    for (int64_t j = count; j < width; j++) packed[l * width + j] = 0;
   }
 }
 
-static void pack_columns(int64_t real, int64_t width, int64_t k, const float *b, int64_t ld,
-                         float *packed) {
+static void pack_columns(int64_t count, int64_t width, int64_t k, const real *b, int64_t ld,
+                         real *packed) {
   int64_t j = 0;
-  for (; j + 4 <= real; j += 4) {
+  for (; j + 4 <= count; j += 4) {
     int64_t l = 0;
     for (; l + 4 <= k; l += 4) turn(b + j * ld + l, ld, packed + l * width + j, width);
     for (; l < k; l++)
       for (int64_t i = j; i < j + 4; i++) packed[l * width + i] = b[i * ld + l];
   }
   for (; j < width; j++)
-    for (int64_t l = 0; l < k; l++) packed[l * width + j] = j < real ? b[j * ld + l] : 0.0F;
+    for (int64_t l = 0; l < k; l++) packed[l * width + j] = j < count ? b[j * ld + l] : 0;
 }
 
-void PASTE(xattn_tile_pack, XATTN_ISA)(bool transposed, int64_t n, int64_t k, const float *b,
-                                       int64_t ld, float *packed) {
-  int64_t first = 0;
-  for (int64_t at = 0, width; (width = (int64_t)width_of(n, at) * W) > 0; at++) {
-    int64_t real = n - first < width ? n - first : width;
+void KERNEL(xattn_tile_pack)(bool transposed, int64_t n, int64_t k, const real *b, int64_t ld,
+                             real *packed) {
+  for (int64_t j = 0; j < n; j += WIDTH) {
+    int64_t count = n - j < WIDTH ? n - j : WIDTH, width = count > W ? WIDTH : W;
     if (transposed)
-      pack_columns(real, width, k, b + first * ld, ld, packed);
+      pack_columns(count, width, k, b + j * ld, ld, packed);
     else
-      pack_rows(real, width, k, b + first, ld, packed);
+      pack_rows(count, width, k, b + j, ld, packed);
     packed += k * width;
-    first += width;
-  }
-}
-
-void PASTE(xattn_tile_multiply, XATTN_ISA)(int64_t rows, int64_t n, int64_t k, const float *a,
-                                           int64_t lda, const float *packed, float *c, int64_t ldc,
-                                           bool accumulate) {
-  for (int64_t at = 0; width_of(n, at); at++) {
-    int vectors = width_of(n, at);
-    switch (vectors) {
-      case 1:
-        panel(1, rows, k, a, lda, packed, c, ldc, accumulate);
-        break;
-      case 2:
-        panel(2, rows, k, a, lda, packed, c, ldc, accumulate);
-        break;
-#if XATTN_LANES == 16
-      case 3:
-        panel(3, rows, k, a, lda, packed, c, ldc, accumulate);
-        break;
-      default:
-        panel(4, rows, k, a, lda, packed, c, ldc, accumulate);
-        break;
-#endif
-    }
-    packed += k * vectors * W;
-    c += vectors * W;
   }
 }

@@ -1,0 +1,173 @@
+/* Products of few rows, compiled once per instruction set. B is read once, in the order in which it lies, and not packed:
+ * that would take longer than the product.
+ *
+ *     B [n, k]   dot products: ROWS × COLUMNS of C at once, the vectors run along k
+ *     B [k, n]   rows of B, some at a time, times elements of A are added to rows of C, which stay in the
+ *                first-level cache
+ */
+#include <string.h>
+
+#include "cpu.h"
+
+#define PASTE2(a, b) a##_##b
+#define PASTE(a, b) PASTE2(a, b)
+
+enum {
+  W = XATTN_LANES,
+  ROWS = 4,
+  COLUMNS = XATTN_LANES == 16 ? 4 : 2, /* of dots: ROWS·COLUMNS sums in 32 or 16 registers */
+  VECTORS = XATTN_LANES == 16 ? 4 : 2, /* of C */
+  DEPTH = 16                           /* rows of B at a time */
+};
+
+typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
+
+static inline vec load(const float *from) {
+  vec v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+
+static inline void store(float *to, vec v) {
+  memcpy(to, &v, sizeof v);
+}
+
+static inline vec load_tail(const float *from, int64_t count) {
+  float part[W] = {0};
+  memcpy(part, from, (size_t)count * sizeof *part);
+  return load(part);
+}
+
+static inline float sum_of(vec v) {
+  float half[W];
+  store(half, v);
+  for (int width = W / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) half[i] += half[i + width];
+  return half[0];
+}
+
+/* ------------------------------------------------------------------ B [n, k] */
+
+static inline __attribute__((always_inline)) void dots(const int rows, const int columns, int64_t k,
+                                                       const float *a, int64_t lda, const float *b,
+                                                       int64_t ldb, const float *first,
+                                                       int64_t first_ld, float *c, int64_t ldc) {
+  vec sum[ROWS][COLUMNS];
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; j++) sum[i][j] = (vec){0};
+  int64_t l = 0;
+  for (; l + W <= k; l += W) {
+    vec column[COLUMNS];
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; j++) column[j] = load(b + j * ldb + l);
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) {
+      vec row = load(a + i * lda + l);
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; j++) sum[i][j] += row * column[j];
+    }
+  }
+  if (l < k) {
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) {
+      vec row = load_tail(a + i * lda + l, k - l);
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; j++) sum[i][j] += row * load_tail(b + j * ldb + l, k - l);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; j++)
+      c[i * ldc + j] = sum_of(sum[i][j]) + (first ? first[i * first_ld + j] : 0.0F);
+}
+
+void PASTE(xattn_few_dots, XATTN_ISA)(int64_t rows, int64_t n, int64_t k, const float *a,
+                                      int64_t lda, const float *b, int64_t ldb, const float *first,
+                                      int64_t first_ld, float *c, int64_t ldc) {
+  for (int64_t j = 0; j < n;) {
+    int64_t columns = n - j >= COLUMNS ? COLUMNS : 1;
+    const float *column = b + j * ldb, *start = first ? first + j : NULL;
+    for (int64_t i = 0; i < rows;) {
+      const float *row = a + i * lda, *start_row = first ? start + i * first_ld : NULL;
+      float *to = c + i * ldc + j;
+      int64_t now = rows - i >= ROWS ? ROWS : 1;
+      if (columns == COLUMNS && now == ROWS)
+        dots(ROWS, COLUMNS, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+      else if (columns == COLUMNS)
+        dots(1, COLUMNS, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+      else if (now == ROWS)
+        dots(ROWS, 1, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+      else
+        dots(1, 1, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+      i += now;
+    }
+    j += columns;
+  }
+}
+
+/* ------------------------------------------------------------------ B [k, n] */
+
+/* C += A·B over a few rows of B. */
+static inline __attribute__((always_inline)) void add_rows(const int rows, const int vectors,
+                                                           int64_t k, const float *a, int64_t lda,
+                                                           const float *b, int64_t ldb, float *c,
+                                                           int64_t ldc) {
+  vec sum[ROWS][VECTORS];
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
+  for (int64_t l = 0; l < k; l++) {
+    vec row[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) row[v] = load(b + l * ldb + v * W);
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) {
+      vec element = a[i * lda + l] - (vec){0};
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+      store(c + i * ldc + v * W, load(c + i * ldc + v * W) + sum[i][v]);
+}
+
+static inline __attribute__((always_inline)) void few_rows(const int rows, int64_t n, int64_t k,
+                                                           const float *a, int64_t lda,
+                                                           const float *b, int64_t ldb, float *c,
+                                                           int64_t ldc) {
+  int64_t j = 0;
+  for (; j + VECTORS * W <= n; j += VECTORS * W)
+    add_rows(rows, VECTORS, k, a, lda, b + j, ldb, c + j, ldc);
+  for (; j + W <= n; j += W) add_rows(rows, 1, k, a, lda, b + j, ldb, c + j, ldc);
+  for (; j < n; j++)
+    for (int i = 0; i < rows; i++) {
+      float sum = 0.0F;
+      for (int64_t l = 0; l < k; l++) sum += a[i * lda + l] * b[l * ldb + j];
+      c[i * ldc + j] += sum;
+    }
+}
+
+void PASTE(xattn_few_rows, XATTN_ISA)(int64_t rows, int64_t n, int64_t k, const float *a,
+                                      int64_t lda, const float *b, int64_t ldb, const float *first,
+                                      int64_t first_ld, float *c, int64_t ldc) {
+  for (int64_t i = 0; i < rows && first != c; i++) {
+    if (first)
+      memcpy(c + i * ldc, first + i * first_ld, (size_t)n * sizeof *c);
+    else
+      memset(c + i * ldc, 0, (size_t)n * sizeof *c);
+  }
+  for (int64_t l = 0; l < k; l += DEPTH) {
+    int64_t depth = k - l < DEPTH ? k - l : DEPTH, i = 0;
+    for (; i + ROWS <= rows; i += ROWS)
+      few_rows(ROWS, n, depth, a + i * lda + l, lda, b + l * ldb, ldb, c + i * ldc, ldc);
+    for (; i < rows; i++)
+      few_rows(1, n, depth, a + i * lda + l, lda, b + l * ldb, ldb, c + i * ldc, ldc);
+  }
+}
