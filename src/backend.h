@@ -63,9 +63,10 @@ typedef struct xattn_softmax {
   xattn_lengths limit;
 } xattn_softmax;
 
-/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, all of F32: A is [m, k], B [keys, k], D [keys, n], C [m, n]. A thread takes
- * tile_rows rows of an item, tile_keys keys at a time; `scratch` is xattn_tile_floats for each of `parallel` threads. Keys from the item's limit on are
- * not read; a row without a key above -inf becomes 0. */
+/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, all of F32: A is [m, k], B [keys, k], D [keys, n], C [m, n]. Keys from the
+ * item's limit on are not read; a row without a key above -inf becomes 0. Either a thread takes tile_rows rows of an item, tile_keys
+ * keys at a time, and `scratch` is xattn_tile_floats for each of `parallel` threads; or, of XATTN_FEW_ROWS rows at most, one of
+ * key_pieces pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several. */
 typedef struct xattn_attend {
   int64_t m, n, k, keys;
   int64_t batch[3];
@@ -75,18 +76,23 @@ typedef struct xattn_attend {
   xattn_lengths limit;
   float scale;
   int64_t tile_rows, tile_keys;
+  int64_t key_pieces; /* 0: tiles */
   float *scratch;
 } xattn_attend;
 
 /* Scores of XATTN_TILE_PART rows are alive at a time, beside the tile's keys and values and the results of its rows. Widths are
  * filled up to whole vectors. */
-enum { XATTN_TILE_PART = 96, XATTN_TILE_UNIT = 16 };
+enum { XATTN_TILE_PART = 96, XATTN_TILE_UNIT = 16, XATTN_FEW_ROWS = 16 };
 static inline int64_t xattn_tile_width(int64_t columns) {
   return (columns + XATTN_TILE_UNIT - 1) / XATTN_TILE_UNIT * XATTN_TILE_UNIT;
 }
 static inline int64_t xattn_tile_floats(int64_t rows, int64_t keys, int64_t k, int64_t n) {
   return xattn_tile_width(keys) * (XATTN_TILE_PART + k) + xattn_tile_width(n) * (keys + rows) +
          xattn_tile_width(2 * rows);
+}
+
+static inline int64_t xattn_few_floats(int64_t rows, int64_t n) {
+  return xattn_tile_width(rows * (2 + n));
 }
 
 /* out[i] = in[i] over four dimensions of any strides; F32, F16 and BF16 are converted, rounding to nearest
@@ -107,6 +113,7 @@ typedef struct xattn_limits {
   int64_t row_alignment;        /* rows of scores start at multiples of this many elements */
   int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
   bool half;                    /* computes with F16 and BF16 */
+  int64_t few_rows;             /* of A: products of no more read B as it lies */
   int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
 } xattn_limits;
 

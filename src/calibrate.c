@@ -95,11 +95,11 @@ static xattn_status measure(const bench *all, xattn_rates *r) {
     status = time_of(&b, multiply, least, &seconds);
     r->flops_half = 2.0 * 1024 * 1024 * 1024 / fmax(seconds - r->launch, 1e-9);
   }
-  /* Eight rows: as long as this takes for the sums of their operands alone is what is left of it. */
-  b = product(all, XATTN_F32, 8, 8, 1536, 512);
+  /* A few rows, but enough to copy operands for: what takes longer than the sums is their time. */
+  b = product(all, XATTN_F32, 8, 24, 1536, 512);
   if (!status) status = time_of(&b, multiply, least, &seconds);
-  double flop_time = 2.0 * 8 * 8 * 1536 * 512 / r->flops;
-  double moved = 8.0 * (8 * 512 + 1536 * 512 + 8 * 1536) * sizeof(float);
+  double flop_time = 2.0 * 8 * 24 * 1536 * 512 / r->flops;
+  double moved = 8.0 * (24 * 512 + 1536 * 512 + 24 * 1536) * sizeof(float);
   double left = fmax(seconds - r->launch, 0.2 * seconds);
   r->operands = moved / sqrt(fmax(left * left - flop_time * flop_time, 0.04 * left * left));
   b = product(all, XATTN_F32, 1, 1, ROWS, DEPTH);

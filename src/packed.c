@@ -32,11 +32,6 @@ void xattn_packed_free(struct xattn_packed *packed) {
   free(packed);
 }
 
-static bool is_matrix(xattn_slot slot) {
-  return (slot >= XATTN_SLOT_WQ && slot <= XATTN_SLOT_WO) || slot == XATTN_SLOT_M ||
-         slot == XATTN_SLOT_N;
-}
-
 static int order_of(const xattn_step *step) {
   return !step->b_transposed ? 2 : step->b.heads > 1;
 }
@@ -58,7 +53,7 @@ xattn_status xattn_layer_pack(xattn_handle *handle, const xattn_layer *layer,
   xattn_status status = XATTN_OK;
   for (int i = 0; packing && i < plan->count && !status; i++) {
     const xattn_step *step = &plan->step[i];
-    if (step->kind != XATTN_STEP_LINEAR || !is_matrix(step->b.slot)) continue;
+    if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot)) continue;
     entry *of = &layer->packed->of[step->b.slot][order_of(step)];
     if (!atomic_load(&of->ready)) {
       xattn_gemm gemm = xattn_run_weight(run, step);

@@ -40,10 +40,10 @@ xattn_problem xattn_plan_use(const xattn_problem *context, xattn_form form) {
   return use;
 }
 
-static void sum_cost(xattn_plan_steps *plan, const xattn_rates *rates) {
+static void sum_cost(xattn_plan_steps *plan, const xattn_limits *limits, const xattn_rates *rates) {
   plan->cost = (xattn_cost){0};
   for (int i = 0; i < plan->count; i++) {
-    xattn_cost cost = xattn_step_cost(&plan->step[i], rates);
+    xattn_cost cost = xattn_step_cost(&plan->step[i], limits, rates);
     plan->cost.flops += cost.flops;
     plan->cost.bytes += cost.bytes;
     plan->cost.seconds += cost.seconds;
@@ -66,7 +66,7 @@ static xattn_status build(xattn_error *error, const xattn_problem *problem,
   if (!xattn_plan_build(&p, form, plan))
     return xattn_fail(error, XATTN_ERROR_MEMORY,
                       "plan %s: the workspace is larger than memory can be", xattn_form_name(form));
-  sum_cost(plan, rates);
+  sum_cost(plan, &problem->limits, rates);
   return XATTN_OK;
 }
 

@@ -80,6 +80,12 @@ typedef enum xattn_slot {
   XATTN_SLOT_COUNT
 } xattn_slot;
 
+/* Slots of matrices of the layer, which a backend may pack. */
+static inline bool xattn_slot_is_weight(xattn_slot slot) {
+  return (slot >= XATTN_SLOT_WQ && slot <= XATTN_SLOT_WO) || slot == XATTN_SLOT_M ||
+         slot == XATTN_SLOT_N;
+}
+
 typedef struct xattn_operand {
   xattn_slot slot;
   xattn_dtype dtype;
@@ -115,7 +121,8 @@ typedef struct xattn_step {
   bool fold_scores, fold_values; /* heads that share b, or d, are rows of one product */
   bool sum_heads;                /* c has one head, the sum over all */
   int64_t chunk[4];              /* batch items, groups, heads of a group, rows at a time */
-  int64_t tile[2]; /* rows and keys of a tile, where the backend attends in one pass; else 0 */
+  int64_t tile[2];    /* rows and keys of a tile, where the backend attends in one pass; else 0 */
+  int64_t key_pieces; /* the same for few rows; else 0 */
   int64_t
       scores; /* offset in the workspace: the tiles, or a·bᵀ in F32 [batch, group, row, head, score_ld] */
   int64_t probabilities; /* their softmax in a's dtype, laid out alike; for F32 in place */
@@ -155,7 +162,8 @@ xattn_problem xattn_plan_use(const xattn_problem *context, xattn_form form);
 bool xattn_plan_build(const xattn_problem *problem, xattn_form form, xattn_plan_steps *plan);
 
 /* What a step takes (plan_cost.c). */
-xattn_cost xattn_step_cost(const xattn_step *step, const xattn_rates *rates);
+xattn_cost xattn_step_cost(const xattn_step *step, const xattn_limits *limits,
+                           const xattn_rates *rates);
 
 /* The steps as text, a line each, cut off at size. */
 void xattn_plan_text(const xattn_plan_steps *plan, char *text, size_t size);

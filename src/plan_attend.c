@@ -58,15 +58,38 @@ static void choose_chunk(const xattn_problem *p, xattn_step *s) {
   chunk[0] = at_least_1(smaller(p->batch, room / s->heads));
 }
 
+/* All rows are one chunk, and all items, unless a chunk is widened at a time. */
+static void take_all(const xattn_problem *p, xattn_step *s) {
+  s->chunk[2] = s->heads / s->groups;
+  s->chunk[3] = at_least_1(s->rows);
+  if (s->b.dtype != XATTN_F32 || s->d.dtype != XATTN_F32) return;
+  s->chunk[0] = at_least_1(p->batch);
+  s->chunk[1] = s->groups;
+}
+
+/* One pass over the keys as they lie for few rows, where each head has its own or all rows share them. Keys are cut so
+ * that the device is filled. */
+static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
+  enum { FEWEST_KEYS = 128 };
+  int64_t in_group = s->heads / s->groups, rows = s->rows * (s->fold_scores ? in_group : 1);
+  if (s->fold_scores != s->fold_values || rows > XATTN_FEW_ROWS || rows == 0) return false;
+  take_all(p, s);
+  int64_t items = at_least_1(p->batch * s->heads / (s->fold_scores ? in_group : 1));
+  s->key_pieces = 1;
+  if (items >= p->limits.parallel) return true;
+  int64_t wanted = (2 * p->limits.parallel + items - 1) / items;
+  s->key_pieces = at_least_1(smaller(wanted, s->keys / FEWEST_KEYS));
+  return true;
+}
+
 /* One pass over tiles of scores, where the backend has it and it pays: heads are narrow, so that the scores are
  * most of what would be moved, there are rows enough to pack keys and values for, and tiles enough for the
  * device. */
 static void choose_tile(const xattn_problem *p, xattn_step *s) {
-  enum { WIDEST = 256, FEWEST_ROWS = 48, PER_THREAD = 4, WORTH_PACKING = 16 };
+  enum { WIDEST = 256, FEWEST_ROWS = 48, PER_THREAD = 4 };
   bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
-  if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->depth > WIDEST ||
-      s->columns > WIDEST || s->keys == 0 || s->rows < WORTH_PACKING)
-    return;
+  if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
+  if (choose_pieces(p, s) || s->depth > WIDEST || s->columns > WIDEST) return;
   int64_t items = at_least_1(p->batch * s->heads);
   int64_t pieces = at_least_1((s->rows + p->limits.tile_rows - 1) / p->limits.tile_rows);
   int64_t most = at_least_1(s->rows / FEWEST_ROWS);
@@ -74,11 +97,7 @@ static void choose_tile(const xattn_problem *p, xattn_step *s) {
   if (pieces * items < p->limits.parallel) return;
   s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
   s->tile[1] = smaller(s->keys, p->limits.tile_keys);
-  s->chunk[2] = s->heads / s->groups;
-  s->chunk[3] = at_least_1(s->rows);
-  if (s->b.dtype != XATTN_F32 || s->d.dtype != XATTN_F32) return; /* a chunk is widened at a time */
-  s->chunk[0] = at_least_1(p->batch);
-  s->chunk[1] = s->groups;
+  take_all(p, s);
 }
 
 /* Room for the chunk's part of an operand in F32, where it is stored narrower. */
@@ -119,7 +138,15 @@ void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
   choose_chunk(p, &own);
   choose_tile(p, &own);
   const int64_t *chunk = own.chunk;
-  if (own.tile[0])
+  if (own.key_pieces)
+    own.scores = xattn_reserve_as(
+                     b, XATTN_F32, chunk[0] * chunk[1] * chunk[2], own.key_pieces, 1,
+                     own.key_pieces > 1
+                         ? xattn_few_floats(
+                               own.rows * (own.fold_scores ? own.heads / own.groups : 1), columns)
+                         : 0)
+                     .offset;
+  else if (own.tile[0])
     own.scores = xattn_reserve_as(b, XATTN_F32, p->limits.parallel, 1, 1,
                                   xattn_tile_floats(own.tile[0], own.tile[1], depth, columns))
                      .offset;

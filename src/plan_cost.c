@@ -4,14 +4,15 @@
 
 #include "plan.h"
 
-/* A product of large matrices runs at `flops`; one of few rows waits for its operands, which a BLAS copies into
- * the order its kernel wants. Where both matter they overlap in part: the root of the sum of squares fits what OpenBLAS 0.3.21
- * needs on an EPYC with AVX2 for 1500 x 512, 512 x 1500 and 1024 x 1024 times 2 to 1024 rows within 15 %. One row is a matrix-vector product,
- * which copies nothing. */
-static double product_seconds(double flops, double bytes, double rows, xattn_dtype dtype,
+/* A product of large matrices runs at `flops`; one of few rows waits for its operands: for memory where they are read as
+ * they lie, else for the copy in the order that the kernel wants. Where both matter they overlap in part: the root of the
+ * sum of squares fits best. */
+typedef enum source { COPIED, AS_IT_LIES, IN_CACHE } source; /* of B */
+
+static double product_seconds(double flops, double bytes, source b, xattn_dtype dtype,
                               const xattn_rates *rates) {
   double compute = flops / (dtype == XATTN_F32 ? rates->flops : rates->flops_half);
-  double move = bytes / (rows > 1.0 ? rates->operands : rates->stream);
+  double move = bytes / (b == COPIED ? rates->operands : rates->stream);
   return hypot(compute, move);
 }
 
@@ -20,13 +21,14 @@ static double size_of(xattn_dtype dtype) {
 }
 
 /* Adds `count` products of [m, k] and [k, n], which `launches` operations compute. */
-static void add_products(xattn_cost *cost, const xattn_rates *rates, double count, double m,
-                         double n, double k, xattn_dtype in, xattn_dtype out) {
+static void add_products(xattn_cost *cost, const xattn_rates *rates, source b, double count,
+                         double m, double n, double k, xattn_dtype in, xattn_dtype out) {
   double flops = 2.0 * count * m * n * k;
-  double bytes = count * ((m * k + k * n) * size_of(in) + m * n * size_of(out));
+  double bytes = count * (m * k * size_of(in) + m * n * size_of(out));
+  if (b != IN_CACHE) bytes += count * k * n * size_of(in);
   cost->flops += flops;
   cost->bytes += bytes;
-  cost->seconds += product_seconds(flops, bytes, m, in, rates);
+  cost->seconds += product_seconds(flops, bytes, b, in, rates);
 }
 
 static xattn_cost copy_cost(const xattn_step *s, const xattn_rates *rates) {
@@ -37,12 +39,15 @@ static xattn_cost copy_cost(const xattn_step *s, const xattn_rates *rates) {
   return cost;
 }
 
-static xattn_cost linear_cost(const xattn_step *s, const xattn_rates *rates) {
+static xattn_cost linear_cost(const xattn_step *s, const xattn_limits *limits,
+                              const xattn_rates *rates) {
   xattn_cost cost = {.launches = 1, .seconds = rates->launch};
   double items = s->joined ? 1.0 : (double)s->batch;
   double rows = (double)s->batch * (double)s->rows / (items > 0.0 ? items : 1.0);
-  add_products(&cost, rates, items * (double)s->heads, rows, (double)s->columns, (double)s->depth,
-               s->a.dtype, s->c.dtype);
+  bool packed = limits->packing && xattn_slot_is_weight(s->b.slot);
+  source b = packed || rows <= (double)limits->few_rows ? AS_IT_LIES : COPIED;
+  add_products(&cost, rates, b, items * (double)s->heads, rows, (double)s->columns,
+               (double)s->depth, s->a.dtype, s->c.dtype);
   return cost;
 }
 
@@ -50,7 +55,8 @@ static double pieces(int64_t extent, int64_t chunk) {
   return chunk > 0 ? ceil((double)extent / (double)chunk) : 0.0;
 }
 
-static xattn_cost attend_cost(const xattn_step *s, const xattn_rates *rates) {
+static xattn_cost attend_cost(const xattn_step *s, const xattn_limits *limits,
+                              const xattn_rates *rates) {
   double batch = (double)s->batch, heads = (double)s->heads, rows = (double)s->rows;
   double groups = (double)s->groups, keys = (double)s->keys;
   int64_t in_group = s->heads / s->groups;
@@ -60,14 +66,21 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_rates *rates) {
   double piece_rows = row_pieces > 0.0 ? rows / row_pieces : 0.0;
   double score_products = batch * row_pieces * (s->fold_scores ? groups : heads);
   double value_products = batch * row_pieces * (s->fold_values ? groups : heads);
-  xattn_cost cost = {.launches = (int64_t)(s->tile[0] ? chunks : 3.0 * chunks)};
+  bool one_pass = s->tile[0] || s->key_pieces;
+  xattn_cost cost = {.launches = (int64_t)(one_pass ? chunks : 3.0 * chunks)};
+  double folded_rows = piece_rows * (double)in_group;
+  double score_rows = s->fold_scores ? folded_rows : piece_rows;
+  double value_rows = s->fold_values ? folded_rows : piece_rows;
   if (s->sum_heads) cost.launches += (int64_t)(chunks * (double)(s->chunk[1] * s->chunk[2] - 1));
-  add_products(&cost, rates, score_products, piece_rows * (s->fold_scores ? (double)in_group : 1.0),
-               keys, (double)s->depth, s->a.dtype, XATTN_F32);
-  add_products(&cost, rates, value_products, piece_rows * (s->fold_values ? (double)in_group : 1.0),
-               (double)s->columns, keys, s->a.dtype, s->c.dtype);
+  const double few = (double)limits->few_rows;
+  source b = score_rows <= few ? AS_IT_LIES : COPIED, d = value_rows <= few ? AS_IT_LIES : COPIED;
+  if (s->key_pieces && s->b.slot == s->d.slot && s->b.offset == s->d.offset) d = IN_CACHE;
+  add_products(&cost, rates, b, score_products, score_rows, keys, (double)s->depth, s->a.dtype,
+               XATTN_F32);
+  add_products(&cost, rates, d, value_products, value_rows, (double)s->columns, keys, s->a.dtype,
+               s->c.dtype);
   double scores = batch * heads * rows * keys;
-  cost.bytes += scores * (sizeof(float) + size_of(s->a.dtype));
+  if (!one_pass) cost.bytes += scores * (sizeof(float) + size_of(s->a.dtype));
   cost.seconds += scores / rates->softmax;
   const xattn_operand *narrow[] = {&s->b, &s->d};
   const xattn_operand *wide[] = {&s->wide_b, &s->wide_d};
@@ -86,14 +99,15 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_rates *rates) {
   return cost;
 }
 
-xattn_cost xattn_step_cost(const xattn_step *step, const xattn_rates *rates) {
+xattn_cost xattn_step_cost(const xattn_step *step, const xattn_limits *limits,
+                           const xattn_rates *rates) {
   switch (step->kind) {
     case XATTN_STEP_COPY:
       return copy_cost(step, rates);
     case XATTN_STEP_LINEAR:
-      return linear_cost(step, rates);
+      return linear_cost(step, limits, rates);
     case XATTN_STEP_ATTEND:
-      return attend_cost(step, rates);
+      return attend_cost(step, limits, rates);
   }
   return (xattn_cost){0};
 }

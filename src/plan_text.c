@@ -28,7 +28,8 @@ static int columns_of(const char *text) {
   return columns;
 }
 
-/* FLOPs do not depend on rates. */
+/* FLOPs do not depend on rates and limits. */
+static const xattn_limits no_limits;
 static const xattn_rates no_rates = {
     .flops = 1, .flops_half = 1, .operands = 1, .stream = 1, .softmax = 1};
 
@@ -53,7 +54,7 @@ static void put_step(writer *w, int number, const xattn_step *step) {
           (long long)step->chunk[2], (long long)step->chunk[3]);
       break;
   }
-  double flops = xattn_step_cost(step, &no_rates).flops;
+  double flops = xattn_step_cost(step, &no_limits, &no_rates).flops;
   if (flops > 0.0) put(w, ", %.4g GFLOP", flops * 1e-9);
   put(w, "\n");
 }

@@ -283,12 +283,13 @@ static xattn_status sources(xattn_error *error, xattn_run *run, const xattn_step
 /* The chunk in one pass. */
 static xattn_status attend_tiles(xattn_error *error, xattn_run *run, const xattn_step *step,
                                  const piece *at, const source *b, const source *d) {
+  int64_t in_group = step->heads / step->groups;
   xattn_attend attend = {
       .m = step->rows,
       .n = step->columns,
       .k = step->depth,
       .keys = step->keys,
-      .batch = {at->batches, at->groups, step->heads / step->groups},
+      .batch = {at->batches, at->groups, in_group},
       .a = part(run, step, &step->a, at->batch, at->group, 0, 0),
       .b = source_part(run, step, b, at),
       .d = source_part(run, step, d, at),
@@ -297,7 +298,14 @@ static xattn_status attend_tiles(xattn_error *error, xattn_run *run, const xattn
       .scale = step->scale,
       .tile_rows = step->tile[0],
       .tile_keys = step->tile[1],
+      .key_pieces = step->key_pieces,
       .scratch = (float *)(void *)(run->slot[XATTN_SLOT_WORKSPACE] + step->scores)};
+  if (step->key_pieces && step->fold_scores) {
+    attend.m *= in_group;
+    attend.batch[2] = 1;
+    attend.a = folded(attend.a, step->a.view.head);
+    attend.c = folded(attend.c, step->c.view.head);
+  }
   if (attend.limit.count) attend.limit.count += at->batch * attend.limit.step;
   if (step->key_bias.slot != XATTN_SLOT_NONE) {
     xattn_matrix bias = part(run, step, &step->key_bias, at->batch, at->group, 0, 0);
@@ -317,7 +325,8 @@ static xattn_status attend_chunk(xattn_error *error, xattn_run *run, const xattn
   int64_t in_group = step->heads / step->groups;
   source b, d;
   xattn_status status = sources(error, run, step, &at, &b, &d);
-  if (!status && step->tile[0]) return attend_tiles(error, run, step, &at, &b, &d);
+  if (!status && (step->tile[0] || step->key_pieces))
+    return attend_tiles(error, run, step, &at, &b, &d);
   for (at.head = 0; at.head < in_group; at.head += step->chunk[2])
     for (at.row = 0; at.row < step->rows && !status; at.row += step->chunk[3]) {
       at.heads = rest(in_group, at.head, step->chunk[2]);

@@ -55,30 +55,46 @@ static tile tile_at(const xattn_attend *t, int64_t index, int64_t row_tiles, int
   return at;
 }
 
-static void scale_row(float *to, const float *row, int64_t n, float factor) {
-  for (int64_t j = 0; j < n; j++) to[j] = row[j] * factor;
+static int64_t filled_up(const xattn_isa *isa, int64_t n) {
+  return (n + isa->lanes - 1) / isa->lanes * isa->lanes;
+}
+
+static void finish(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
+                   const float *o) {
+  float *c = at->c + row * t->c.ld;
+  if (at->sum[row] == 0.0F)
+    memset(c, 0, (size_t)t->n * sizeof *c);
+  else
+    isa->row_scale(o, c, t->n, 1.0F / at->sum[row]);
 }
 
 /* Rows `row` to row + rows of the tile over the block of keys that is packed. */
 static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
                      int64_t rows, int64_t first, int64_t keys) {
   int64_t ld = xattn_tile_width(t->tile_keys), width = xattn_tile_width(t->n);
-  float *o = at->o + row * width;
-  isa->tile_multiply(rows, keys, t->k, at->a + row * t->a.ld, t->a.ld, at->packed_b,
-                     at->bias ? at->bias + first : NULL, 0, at->s, ld);
+  int64_t filled = filled_up(isa, keys);
+  bool last = first + keys == at->keys;
+  float *o =
+      first == 0 && last ? at->o : at->o + row * width; /* one block: each part is done at once */
+  /* What fills up the last vector is 0 in B and D; scores there are -inf, so that no loop has a tail. */
+  isa->tile_multiply(rows, at->bias ? keys : filled, t->k, at->a + row * t->a.ld, t->a.ld,
+                     at->packed_b, at->bias ? at->bias + first : NULL, 0, at->s, ld);
   for (int64_t i = 0; i < rows; i++) {
-    float factor =
-        isa->softmax_part(at->s + i * ld, keys, t->scale, &at->maximum[row + i], &at->sum[row + i]);
-    if (first && factor != 1.0F) scale_row(o + i * width, o + i * width, t->n, factor);
+    float *s = at->s + i * ld;
+    for (int64_t j = keys; j < filled; j++) s[j] = -INFINITY;
+    float factor = isa->softmax_part(s, filled, t->scale, &at->maximum[row + i], &at->sum[row + i]);
+    if (first && factor != 1.0F) isa->row_scale(o + i * width, o + i * width, t->n, factor);
   }
-  isa->tile_multiply(rows, t->n, keys, at->s, ld, at->packed_d, first ? o : NULL, width, o, width);
+  isa->tile_multiply(rows, filled_up(isa, t->n), keys, at->s, ld, at->packed_d, first ? o : NULL,
+                     width, o, width);
+  for (int64_t i = 0; last && i < rows; i++) finish(t, isa, at, row + i, o + i * width);
 }
 
 static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at) {
-  int64_t width = xattn_tile_width(t->n);
   for (int64_t i = 0; i < at->rows; i++) {
     at->maximum[i] = -INFINITY;
     at->sum[i] = 0.0F;
+    if (at->keys == 0) finish(t, isa, at, i, at->o);
   }
   for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
     int64_t keys = at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys;
@@ -88,19 +104,16 @@ static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at
       one_part(t, isa, at, row, at->rows - row < XATTN_TILE_PART ? at->rows - row : XATTN_TILE_PART,
                first, keys);
   }
-  for (int64_t i = 0; i < at->rows; i++) {
-    float *row = at->c + i * t->c.ld;
-    if (at->sum[i] == 0.0F)
-      memset(row, 0, (size_t)t->n * sizeof *row);
-    else
-      scale_row(row, at->o + i * width, t->n, 1.0F / at->sum[i]);
-  }
 }
 
 xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xattn_attend *t) {
   (void)error;
   int64_t items = t->batch[0] * t->batch[1] * t->batch[2];
   if (items == 0 || t->m == 0) return XATTN_OK;
+  if (t->key_pieces) {
+    xattn_cpu_attend_few(device, t);
+    return XATTN_OK;
+  }
   int64_t row_tiles = (t->m + t->tile_rows - 1) / t->tile_rows;
   int threads = xattn_cpu_threads(device);
   if (threads > items * row_tiles) threads = (int)(items * row_tiles);

@@ -71,6 +71,7 @@ static xattn_limits cpu_limits(const xattn_device *device) {
                         .row_alignment = 1,
                         .tile_rows = TILE_ROWS,
                         .tile_keys = TILE_KEYS,
+                        .few_rows = XATTN_FEW_ROWS,
                         .packing = device->isa->lanes};
 }
 

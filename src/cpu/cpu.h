@@ -22,6 +22,9 @@ int xattn_cpu_threads(const xattn_device *device);
 /* One row of a softmax: out[j] = exp(scale·(in[j] - max)) / Σ, scale > 0, j < n; in may be out. */
 typedef void xattn_softmax_row(const float *in, float *out, int64_t n, float scale);
 
+/* out[j] = in[j]·factor, j < n; in may be out. */
+typedef void xattn_row_scale(const float *in, float *out, int64_t n, float factor);
+
 /* A further part of a softmax that is not whole yet: s[j] = exp(scale·(s[j] - maximum)), j < n, where the maximum, and
  * the sum of all so far, are brought up to date. What was summed by the maximum before counts by the factor that is returned. */
 typedef float xattn_softmax_part(float *s, int64_t n, float scale, float *maximum, float *sum);
@@ -51,6 +54,7 @@ typedef struct xattn_isa {
   int32_t lanes; /* F32 in a register */
   xattn_softmax_row *softmax_row;
   xattn_softmax_part *softmax_part;
+  xattn_row_scale *row_scale;
   xattn_tile_pack *tile_pack;
   xattn_tile_multiply *tile_multiply;
   xattn_tile_pack_f64 *tile_pack_f64;
@@ -70,6 +74,8 @@ void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *gemm, void *to
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
 xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
                                const xattn_softmax *softmax);
+/* With key_pieces. */
+void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t);
 xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xattn_attend *t);
 xattn_status xattn_cpu_copy(xattn_error *error, xattn_device *device, const xattn_copy *copy);
 

@@ -30,7 +30,8 @@ enum {
   COLUMN_UNIT = 32,    /* and of its columns */
   FEWEST_COLUMNS = 64, /* of a tile */
   WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
-  FEW_ROWS = 16
+  SAME_SET = 512, /* rows 2 KiB apart share a set of the first-level cache with each second one */
+  FEW_ROWS = XATTN_FEW_ROWS
 };
 
 int64_t xattn_cpu_scratch(void) {
@@ -106,7 +107,7 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
     int64_t rows = smaller(p->m - i, ROWS), lda = p->lda;
     const float *a = p->a + i * p->lda + l, *first = l ? p->c : p->first;
     int64_t first_ld = l ? p->ldc : p->first_ld;
-    if (n > WORTH_COPYING) {
+    if (n > WORTH_COPYING && lda % SAME_SET == 0) {
       for (int64_t r = 0; r < rows; r++)
         memcpy(copied + r * A_LD, a + r * lda, (size_t)depth * sizeof *a);
       a = copied;

@@ -7,6 +7,7 @@
 #define XATTN_KERNELS(isa)                                     \
   xattn_softmax_row xattn_softmax_row_##isa;                   \
   xattn_softmax_part xattn_softmax_part_##isa;                 \
+  xattn_row_scale xattn_row_scale_##isa;                       \
   xattn_tile_pack xattn_tile_pack_##isa;                       \
   xattn_tile_multiply xattn_tile_multiply_##isa;               \
   xattn_tile_pack_f64 xattn_tile_pack_f64_##isa;               \
@@ -16,6 +17,7 @@
                                 LANES_##isa,                   \
                                 xattn_softmax_row_##isa,       \
                                 xattn_softmax_part_##isa,      \
+                                xattn_row_scale_##isa,         \
                                 xattn_tile_pack_##isa,         \
                                 xattn_tile_multiply_##isa,     \
                                 xattn_tile_pack_f64_##isa,     \
@@ -24,7 +26,8 @@
                                 xattn_few_rows_##isa}
 enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16 };
 
-/* Worst first. The base is what every processor of the architecture has: SSE2, NEON. */
+/* Worst first. The base is what every processor of the architecture has: SSE2,
+ * NEON. */
 XATTN_KERNELS(base);
 #if defined(__x86_64__)
 XATTN_KERNELS(avx2);

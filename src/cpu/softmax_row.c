@@ -65,9 +65,11 @@ static inline vec exp_negative(vec x) {
 }
 
 static inline float largest(vec v) {
-  float m = v[0];
-  for (int i = 1; i < XATTN_LANES; i++) m = v[i] > m ? v[i] : m;
-  return m;
+  float half[XATTN_LANES];
+  store(half, v);
+  for (int width = XATTN_LANES / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) half[i] = half[i] > half[i + width] ? half[i] : half[i + width];
+  return half[0];
 }
 
 static inline float sum_of(vec v) {
@@ -150,18 +152,22 @@ static float exponentials(const float *in, float *out, int64_t n, float scale, f
   return sum_of((s0 + s1) + (s2 + s3));
 }
 
-void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
+void PASTE(xattn_row_scale, XATTN_ISA)(const float *in, float *out, int64_t n, float factor) {
   enum { W = XATTN_LANES };
+  vec by = all(factor);
+  int64_t j = 0;
+  for (; j + W <= n; j += W) store(out + j, load(in + j) * by);
+  for (; j < n; j++) out[j] = in[j] * factor;
+}
+
+void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
   float maximum = row_maximum(in, n);
   if (maximum == -INFINITY) {
     row_without_maximum(in, out, n);
     return;
   }
-  float inverse = 1.0F / exponentials(in, out, n, scale, maximum);
-  vec by = all(inverse);
-  int64_t j = 0;
-  for (; j + W <= n; j += W) store(out + j, load(out + j) * by);
-  if (j < n) store_tail(out + j, load_tail(out + j, n - j) * by, n - j);
+  PASTE(xattn_row_scale, XATTN_ISA)
+  (out, out, n, 1.0F / exponentials(in, out, n, scale, maximum));
 }
 
 /* While the maximum is still -inf nothing has been summed but NaN, if there was one, which 0 times it keeps. */
@@ -174,7 +180,11 @@ float PASTE(xattn_softmax_part, XATTN_ISA)(float *s, int64_t n, float scale, flo
     for (int64_t j = 0; j < n; j++) *sum += s[j];
     return 1.0F;
   }
-  float factor = now == before ? 1.0F : exp_negative(all((before - now) * scale))[0];
+  float factor = 1.0F;
+  if (before == -INFINITY)
+    factor = 0.0F;
+  else if (now != before)
+    factor = exp_negative(all((before - now) * scale))[0];
   *maximum = now;
   *sum = *sum * factor + exponentials(s, s, n, scale, now);
   return factor;

@@ -1,0 +1,135 @@
+/* Attention of few rows in one pass over the keys, which are read once, as they lie: nothing is packed for so few.
+ *
+ *              keys ─▶                      A thread takes a piece of the keys of an item, some keys at a time:
+ *            ┌──────┬──────┬──────┐           S = A·Bᵀ (+ key bias)       dot products
+ *     rows   │  S   │      │      │           m, l and P as in attend.c
+ *            └──────┴──────┴──────┘           O = f·O + P·D               while D, where it is B, is in the cache
+ *             piece 0       piece 1
+ *
+ * Where items do not fill the threads their keys are cut into pieces, which leave O, m and l in the scratch. These are
+ * put together in their order: with M = max m, f = exp(scale·(m - M)):  C = Σ f·O / Σ f·l. */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "cpu.h"
+
+enum { KEYS = 64 }; /* at a time */
+
+typedef struct rows {
+  float *o; /* of rows ld apart */
+  int64_t ld;
+  float maximum[XATTN_FEW_ROWS], sum[XATTN_FEW_ROWS];
+} rows;
+
+/* An item's operands. */
+typedef struct item {
+  const float *a, *b, *d, *bias;
+  float *c;
+  int64_t keys;
+} item;
+
+static int64_t offset_of(const int64_t stride[3], const int64_t at[3]) {
+  return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2];
+}
+
+static item item_at(const xattn_attend *t, int64_t index) {
+  const int64_t at[3] = {index / t->batch[2] / t->batch[1], index / t->batch[2] % t->batch[1],
+                         index % t->batch[2]};
+  item i = {.a = (const float *)t->a.data + offset_of(t->a.stride, at),
+            .b = (const float *)t->b.data + offset_of(t->b.stride, at),
+            .d = (const float *)t->d.data + offset_of(t->d.stride, at),
+            .c = (float *)t->c.data + offset_of(t->c.stride, at),
+            .keys = t->keys};
+  if (t->key_bias) i.bias = t->key_bias + offset_of(t->key_bias_stride, at);
+  if (t->limit.count && t->limit.count[at[0] * t->limit.step] < i.keys)
+    i.keys = t->limit.count[at[0] * t->limit.step];
+  return i;
+}
+
+static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *at, int64_t from,
+                      int64_t to, rows *r) {
+  float s[XATTN_FEW_ROWS * KEYS];
+  for (int64_t i = 0; i < t->m; i++) {
+    r->maximum[i] = -INFINITY;
+    r->sum[i] = 0.0F;
+  }
+  for (int64_t first = from; first < to; first += KEYS) {
+    int64_t keys = to - first < KEYS ? to - first : KEYS;
+    isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, at->b + first * t->b.ld, t->b.ld,
+                  at->bias ? at->bias + first : NULL, 0, s, KEYS);
+    for (int64_t i = 0; i < t->m; i++) {
+      float factor = isa->softmax_part(s + i * KEYS, keys, t->scale, &r->maximum[i], &r->sum[i]);
+      if (first > from && factor != 1.0F)
+        isa->row_scale(r->o + i * r->ld, r->o + i * r->ld, t->n, factor);
+    }
+    isa->few_rows(t->m, t->n, keys, s, KEYS, at->d + first * t->d.ld, t->d.ld,
+                  first > from ? r->o : NULL, r->ld, r->o, r->ld);
+  }
+}
+
+static void finish_row(const xattn_attend *t, const xattn_isa *isa, const float *o, float sum,
+                       float *c) {
+  if (sum == 0.0F)
+    memset(c, 0, (size_t)t->n * sizeof *c);
+  else
+    isa->row_scale(o, c, t->n, 1.0F / sum);
+}
+
+/* What a piece leaves in the scratch: m and l of its rows, then O. */
+static float *left_by(const xattn_attend *t, int64_t index, int64_t piece) {
+  return t->scratch + (index * t->key_pieces + piece) * xattn_few_floats(t->m, t->n);
+}
+
+static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t index) {
+  item at = item_at(t, index);
+  for (int64_t i = 0; i < t->m; i++) {
+    float most = -INFINITY, sum = 0.0F;
+    for (int64_t p = 0; p < t->key_pieces; p++) most = fmaxf(most, left_by(t, index, p)[i]);
+    float *o = left_by(t, index, 0) + 2 * t->m + i * t->n;
+    for (int64_t p = 0; p < t->key_pieces; p++) {
+      const float *left = left_by(t, index, p), *from = left + 2 * t->m + i * t->n;
+      if (left[t->m + i] == 0.0F) {
+        if (p == 0) memset(o, 0, (size_t)t->n * sizeof *o);
+        continue;
+      }
+      /* Without a maximum there is a sum only if it is NaN. */
+      float factor = left[i] == -INFINITY ? 1.0F : expf(t->scale * (left[i] - most));
+      sum += factor * left[t->m + i];
+      if (p == 0) {
+        isa->row_scale(o, o, t->n, factor);
+      } else {
+        for (int64_t j = 0; j < t->n; j++) o[j] += factor * from[j];
+      }
+    }
+    finish_row(t, isa, o, sum, at.c + i * t->c.ld);
+  }
+}
+
+static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index, int64_t piece) {
+  item at = item_at(t, index);
+  int64_t from = at.keys * piece / t->key_pieces, to = at.keys * (piece + 1) / t->key_pieces;
+  if (t->key_pieces == 1) { /* O is C */
+    rows r = {.o = at.c, .ld = t->c.ld};
+    one_piece(t, isa, &at, from, to, &r);
+    for (int64_t i = 0; i < t->m; i++)
+      finish_row(t, isa, at.c + i * t->c.ld, r.sum[i], at.c + i * t->c.ld);
+    return;
+  }
+  float *left = left_by(t, index, piece);
+  rows r = {.o = left + 2 * t->m, .ld = t->n};
+  one_piece(t, isa, &at, from, to, &r);
+  memcpy(left, r.maximum, (size_t)t->m * sizeof *left);
+  memcpy(left + t->m, r.sum, (size_t)t->m * sizeof *left);
+}
+
+void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t) {
+  int64_t items = t->batch[0] * t->batch[1] * t->batch[2], tasks = items * t->key_pieces;
+  int threads = xattn_cpu_threads(device);
+  if (threads > tasks) threads = (int)tasks;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
+  for (int64_t index = 0; index < tasks; index++)
+    one_task(t, device->isa, index / t->key_pieces, index % t->key_pieces);
+  for (int64_t index = 0; t->key_pieces > 1 && index < items; index++)
+    put_together(t, device->isa, index);
+}
