@@ -4,16 +4,16 @@
 
 #include "plan.h"
 
-/* A product of large matrices runs at `flops`; one of few rows waits for its operands: for memory where they are read as
- * they lie, else for the copy in the order that the kernel wants. Where both matter they overlap in part: the root of the
- * sum of squares fits best. */
+/* A product of large matrices runs at `flops`; one of few rows waits for B: for memory where it is read as it lies, else for
+ * the copy in the order that the kernel wants. Where both matter they overlap in part: the root of the sum of squares fits
+ * best. A and C come and go besides. */
 typedef enum source { COPIED, AS_IT_LIES, IN_CACHE } source; /* of B */
 
-static double product_seconds(double flops, double bytes, source b, xattn_dtype dtype,
-                              const xattn_rates *rates) {
+static double product_seconds(double flops, double b_bytes, double other_bytes, source b,
+                              xattn_dtype dtype, const xattn_rates *rates) {
   double compute = flops / (dtype == XATTN_F32 ? rates->flops : rates->flops_half);
-  double move = bytes / (b == COPIED ? rates->operands : rates->stream);
-  return hypot(compute, move);
+  double move = b_bytes / (b == COPIED ? rates->operands : rates->stream);
+  return hypot(compute, move) + other_bytes / rates->stream;
 }
 
 static double size_of(xattn_dtype dtype) {
@@ -24,11 +24,11 @@ static double size_of(xattn_dtype dtype) {
 static void add_products(xattn_cost *cost, const xattn_rates *rates, source b, double count,
                          double m, double n, double k, xattn_dtype in, xattn_dtype out) {
   double flops = 2.0 * count * m * n * k;
-  double bytes = count * (m * k * size_of(in) + m * n * size_of(out));
-  if (b != IN_CACHE) bytes += count * k * n * size_of(in);
+  double others = count * (m * k * size_of(in) + m * n * size_of(out));
+  double b_bytes = b == IN_CACHE ? 0.0 : count * k * n * size_of(in);
   cost->flops += flops;
-  cost->bytes += bytes;
-  cost->seconds += product_seconds(flops, bytes, b, in, rates);
+  cost->bytes += b_bytes + others;
+  cost->seconds += product_seconds(flops, b_bytes, others, b, in, rates);
 }
 
 static xattn_cost copy_cost(const xattn_step *s, const xattn_rates *rates) {

@@ -61,7 +61,11 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
   for (; l + W <= k; l += W) {
     vec column[COLUMNS];
 #pragma GCC unroll 4
-    for (int j = 0; j < columns; j++) column[j] = load(b + j * ldb + l);
+    for (int j = 0; j < columns; j++) {
+      column[j] = load(b + j * ldb + l);
+      __builtin_prefetch(b + (columns + j) * ldb +
+                         l); /* rows are short: the hardware starts anew */
+    }
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
       vec row = load(a + i * lda + l);
