@@ -31,7 +31,8 @@ int main(void) {
   xattn_context *context = NULL;
   xattn_status status = xattn_create(NULL, &handle);
   if (!status) status = xattn_layer_create(handle, &parts, &layer);
-  if (!status) status = xattn_context_create(handle, layer, &y, NULL, &context);
+  xattn_options uses = {.size = sizeof uses, .expected_uses = STEPS, .expected_queries = 1};
+  if (!status) status = xattn_context_create(handle, layer, &y, &uses, &context);
   for (int step = 0; step < STEPS && !status; step++) {
     status = xattn_forward(handle, layer, &x, context, NULL, &out);
     for (int i = 0; i < WIDTH && !status; i++) token[i] += result[i]; /* the next query */

@@ -117,7 +117,7 @@ START_TEST(sixteen_bits) {
   xattn_handle *handle = test_handle(1);
   call c;
   call_init(&c);
-  uint16_t memory[4][KEYS * WIDTH];
+  uint16_t memory[4][(ROWS + KEYS) * WIDTH];
   call narrow = c;
   for (int i = 0; i < 4; i++) {
     narrow.tensor[i].data = memory[i];

@@ -16,7 +16,7 @@ import worker
 import xattn_ctypes
 
 # Read by the BLAS and OpenMP libraries when they are loaded, so set before the workers start.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WRONG = 1e-4  # of the largest output: far above float32 rounding, far below any real mistake
 
 
@@ -123,13 +123,9 @@ def main():
         raise SystemExit(f"{options.library} is not there: build it first (make)")
     for name in THREAD_VARIABLES:
         os.environ[name] = str(options.threads)
-    core_type = os.environ.pop("OPENBLAS_CORETYPE", None)
     with xattn_ctypes.Handle(options.library, "cpu", options.threads) as handle:
         command_line = shlex.join(["python"] + sys.argv)
         about = report.machine(command_line, handle.version(), handle.detail())
-    if core_type is not None:
-        about["environment"] = f"OPENBLAS_CORETYPE={core_type} was set, and unset for all engines"
-        print(about["environment"])
 
     context = multiprocessing.get_context("spawn")
     engines = {name: Engine(context, name, options) for name in worker.ENGINES}

@@ -15,7 +15,7 @@ class Xattn:
         self.out = numpy.empty(case.out_shape, numpy.float32)
         x, y, out = (pointer(xattn_ctypes.tensor(array)) for array in (self.x, self.y, self.out))
         if resident:
-            context = self.handle.make_context(layer, self.y)
+            context = self.handle.make_context(layer, self.y, expected_queries=case.Nq)
             self.call = self.handle.library.xattn_forward
             self.arguments = (self.handle.handle, layer, x, context, None, out)
             plan = self.handle.plan(layer, self.x, context=context)

@@ -46,7 +46,8 @@ static void some_rows(const xattn_isa *isa, const product *p, int64_t from, int6
 
 void xattn_multiply_f64(bool a_transposed, int64_t m, int64_t n, int64_t k, const double *a,
                         const double *b, double *c) {
-  product p = {a_transposed, m, n, k, a, b, c};
+  product p = {.a_transposed = a_transposed, .m = m, .n = n, .k = k, .a = a, .b = b};
+  p.c = c;
   xattn_error ignored;
   const xattn_isa *isa;
   if (xattn_isa_choose(&ignored, &isa)) isa = xattn_isa_list(0);

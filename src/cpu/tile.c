@@ -134,7 +134,9 @@ static void edge(int vectors, int64_t rows, int64_t columns, tile t) {
 void KERNEL(xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda,
                                  const real *packed, const real *first, int64_t first_ld, real *c,
                                  int64_t ldc) {
-  tile t = {k, a, packed, first, c, lda, first_ld, ldc};
+  tile t = {
+      .k = k, .a = a, .b = packed, .first = first, .lda = lda, .first_ld = first_ld, .ldc = ldc};
+  t.c = c;
   int64_t j = 0;
   for (; j + WIDTH <= n; j += WIDTH) {
     panel(VECTORS, rows, t);

@@ -1,4 +1,4 @@
 /* tile.c in F64. */
 #define XATTN_REAL double
 #define XATTN_TYPED(name) name##_f64
-#include "tile.c"
+#include "tile.c" /* NOLINT(bugprone-suspicious-include) */
