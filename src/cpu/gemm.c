@@ -30,7 +30,7 @@ enum {
   COLUMN_UNIT = 32,    /* and of its columns */
   FEWEST_COLUMNS = 64, /* of a tile */
   WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
-  SAME_SET = 512, /* rows 2 KiB apart share a set of the first-level cache with each second one */
+  SAME_SET = 1024,     /* rows 4 KiB apart fall into one set of the first-level cache */
   FEW_ROWS = XATTN_FEW_ROWS
 };
 

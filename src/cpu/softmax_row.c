@@ -157,6 +157,12 @@ void PASTE(xattn_row_scale, XATTN_ISA)(const float *in, float *out, int64_t n, f
   vec by = all(factor);
   int64_t j = 0;
   for (; j + W <= n; j += W) store(out + j, load(in + j) * by);
+  for (; j + 4 <= n; j += 4) {
+    float part[4];
+    memcpy(part, in + j, sizeof part);
+    for (int i = 0; i < 4; i++) part[i] *= factor;
+    memcpy(out + j, part, sizeof part);
+  }
   for (; j < n; j++) out[j] = in[j] * factor;
 }
 
