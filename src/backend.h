@@ -63,7 +63,7 @@ typedef struct xattn_softmax {
   xattn_lengths limit;
 } xattn_softmax;
 
-/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, all of F32: A is [m, k], B [keys, k], D [keys, n], C [m, n]. Keys from the
+/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, in F32, where B and D may be stored in 16 bits: A is [m, k], B [keys, k], D [keys, n], C [m, n]. Keys from the
  * item's limit on are not read; a row without a key above -inf becomes 0. Either a thread takes tile_rows rows of an item, tile_keys
  * keys at a time, and `scratch` is xattn_tile_floats for each of `parallel` threads; or, of XATTN_FEW_ROWS rows at most, one of
  * key_pieces pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several. */

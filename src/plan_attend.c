@@ -58,11 +58,10 @@ static void choose_chunk(const xattn_problem *p, xattn_step *s) {
   chunk[0] = at_least_1(smaller(p->batch, room / s->heads));
 }
 
-/* All rows are one chunk, and all items, unless a chunk is widened at a time. */
+/* Everything is one chunk. */
 static void take_all(const xattn_problem *p, xattn_step *s) {
   s->chunk[2] = s->heads / s->groups;
   s->chunk[3] = at_least_1(s->rows);
-  if (s->b.dtype != XATTN_F32 || s->d.dtype != XATTN_F32) return;
   s->chunk[0] = at_least_1(p->batch);
   s->chunk[1] = s->groups;
 }
@@ -70,9 +69,11 @@ static void take_all(const xattn_problem *p, xattn_step *s) {
 /* One pass over the keys as they lie for few rows, where each head has its own or all rows share them. Keys are cut so
  * that the device is filled. */
 static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
-  enum { FEWEST_KEYS = 128 };
+  enum { FEWEST_KEYS = 128, WIDEST = 16384 };
   int64_t in_group = s->heads / s->groups, rows = s->rows * (s->fold_scores ? in_group : 1);
-  if (s->fold_scores != s->fold_values || rows > XATTN_FEW_ROWS || rows == 0) return false;
+  if (s->fold_scores != s->fold_values || rows > XATTN_FEW_ROWS || rows == 0 ||
+      s->depth + s->columns > WIDEST)
+    return false;
   take_all(p, s);
   int64_t items = at_least_1(p->batch * s->heads / (s->fold_scores ? in_group : 1));
   s->key_pieces = 1;
@@ -103,7 +104,8 @@ static void choose_tile(const xattn_problem *p, xattn_step *s) {
 /* Room for the chunk's part of an operand in F32, where it is stored narrower. */
 static xattn_operand widened(xattn_builder *b, const xattn_step *s, const xattn_operand *operand,
                              int64_t columns) {
-  if (operand->dtype == b->problem->dtype) return (xattn_operand){.slot = XATTN_SLOT_NONE};
+  if (operand->dtype == b->problem->dtype || s->tile[0] || s->key_pieces)
+    return (xattn_operand){.slot = XATTN_SLOT_NONE};
   int64_t heads = operand->heads == 1 ? 1 : s->chunk[1] * (operand->heads / s->groups);
   return xattn_reserve_as(b, b->problem->dtype, operand->view.batch ? s->chunk[0] : 1, s->keys,
                           heads, columns);

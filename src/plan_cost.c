@@ -22,10 +22,11 @@ static double size_of(xattn_dtype dtype) {
 
 /* Adds `count` products of [m, k] and [k, n], which `launches` operations compute. */
 static void add_products(xattn_cost *cost, const xattn_rates *rates, source b, double count,
-                         double m, double n, double k, xattn_dtype in, xattn_dtype out) {
+                         double m, double n, double k, xattn_dtype in, xattn_dtype in_b,
+                         xattn_dtype out) {
   double flops = 2.0 * count * m * n * k;
   double others = count * (m * k * size_of(in) + m * n * size_of(out));
-  double b_bytes = b == IN_CACHE ? 0.0 : count * k * n * size_of(in);
+  double b_bytes = b == IN_CACHE ? 0.0 : count * k * n * size_of(in_b);
   cost->flops += flops;
   cost->bytes += b_bytes + others;
   cost->seconds += product_seconds(flops, b_bytes, others, b, in, rates);
@@ -47,7 +48,7 @@ static xattn_cost linear_cost(const xattn_step *s, const xattn_limits *limits,
   bool packed = limits->packing && xattn_slot_is_weight(s->b.slot);
   source b = packed || rows <= (double)limits->few_rows ? AS_IT_LIES : COPIED;
   add_products(&cost, rates, b, items * (double)s->heads, rows, (double)s->columns,
-               (double)s->depth, s->a.dtype, s->c.dtype);
+               (double)s->depth, s->a.dtype, s->b.dtype, s->c.dtype);
   return cost;
 }
 
@@ -76,9 +77,14 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_limits *limits,
   source b = score_rows <= few ? AS_IT_LIES : COPIED, d = value_rows <= few ? AS_IT_LIES : COPIED;
   if (s->key_pieces && s->b.slot == s->d.slot && s->b.offset == s->d.offset) d = IN_CACHE;
   add_products(&cost, rates, b, score_products, score_rows, keys, (double)s->depth, s->a.dtype,
-               XATTN_F32);
+               one_pass ? s->b.dtype : s->a.dtype, XATTN_F32);
   add_products(&cost, rates, d, value_products, value_rows, (double)s->columns, keys, s->a.dtype,
-               s->c.dtype);
+               one_pass ? s->d.dtype : s->a.dtype, s->c.dtype);
+  /* In one pass, what is stored in 16 bits is widened into the cache on the way. */
+  if (one_pass && s->b.dtype != s->a.dtype)
+    cost.seconds += score_products * keys * (double)s->depth * sizeof(float) / rates->stream;
+  if (one_pass && s->d.dtype != s->a.dtype && d != IN_CACHE)
+    cost.seconds += value_products * keys * (double)s->columns * sizeof(float) / rates->stream;
   double scores = batch * heads * rows * keys;
   if (!one_pass) cost.bytes += scores * (sizeof(float) + size_of(s->a.dtype));
   cost.seconds += scores / rates->softmax;

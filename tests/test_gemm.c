@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert.h"
 #include "cpu/cpu.h"
 #include "support.h"
 #include "support_device.h"
@@ -424,6 +425,29 @@ START_TEST(copy_converts) {
 }
 END_TEST
 
+/* Every number of 16 bits, on every instruction set, in pieces that do not fill a vector. */
+START_TEST(widening_is_exact) {
+  static const xattn_dtype dtypes[] = {XATTN_F16, XATTN_BF16};
+  enum { ALL = 1 << 16, PIECE = 77 };
+  static uint16_t narrow[ALL];
+  static float wide[ALL + 1], wanted[ALL];
+  for (int i = 0; i < ALL; i++) narrow[i] = (uint16_t)i;
+  xattn_convert_row(wanted, XATTN_F32, 1, narrow, dtypes[_i], 1, ALL);
+  for (int isa = 0; xattn_isa_list(isa); isa++)
+    for (int64_t from = 0, rows, count; from < ALL; from += rows * count) {
+      rows = ALL - from < 2 * PIECE ? 1 : 2;
+      count = ALL - from < PIECE ? ALL - from : PIECE;
+      wide[from + rows * count] = 42.0F;
+      xattn_isa_list(isa)->widen(dtypes[_i], rows, count, narrow + from, PIECE, wide + from);
+      ck_assert(wide[from + rows * count] == 42.0F);
+      for (int64_t j = from; j < from + rows * count; j++)
+        ck_assert_msg(same_number(wide[j], wanted[j]), "%s: %s %04x is %a, not %a",
+                      xattn_isa_list(isa)->name, xattn_dtype_name(dtypes[_i]), narrow[j],
+                      (double)wide[j], (double)wanted[j]);
+    }
+}
+END_TEST
+
 Suite *suite_gemm(void) {
   Suite *suite = suite_create("gemm");
   TCase *tests = tcase_create("gemm");
@@ -439,6 +463,7 @@ Suite *suite_gemm(void) {
   tcase_add_test(tests, gemm_of_shared_operands);
   tcase_add_test(tests, copy_between_any_strides);
   tcase_add_test(tests, copy_converts);
+  tcase_add_loop_test(tests, widening_is_exact, 0, 2);
   suite_add_tcase(suite, tests);
   return suite;
 }

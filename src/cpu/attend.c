@@ -18,32 +18,46 @@
 #include "cpu.h"
 
 typedef struct tile {
-  const float *a, *b, *d, *bias;
+  const float *a, *bias;
+  const char *b, *d;
   float *c;
   int64_t rows, keys;             /* keys of the item */
   float *s, *packed_b, *packed_d; /* of a block of keys */
   float *o, *maximum, *sum;       /* of all rows */
+  float *room;                    /* for a block of B or D that is widened */
 } tile;
 
 static int64_t offset_of(const int64_t stride[3], int64_t b, int64_t group, int64_t head) {
   return b * stride[0] + group * stride[1] + head * stride[2];
 }
 
-static const float *item_of(const xattn_matrix *m, int64_t b, int64_t group, int64_t head) {
-  return (const float *)m->data + offset_of(m->stride, b, group, head);
+static const char *item_of(const xattn_matrix *m, int64_t b, int64_t group, int64_t head) {
+  int64_t size = (int64_t)xattn_dtype_size(m->dtype);
+  return (const char *)m->data + offset_of(m->stride, b, group, head) * size;
 }
 
-static tile tile_at(const xattn_attend *t, int64_t index, int64_t row_tiles, int thread) {
+const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, const char *from,
+                            int64_t rows, int64_t columns, float *room, int64_t *ld) {
+  *ld = m->ld;
+  if (m->dtype == XATTN_F32) return (const float *)(const void *)from;
+  *ld = columns;
+  isa->widen(m->dtype, rows, columns, (const uint16_t *)(const void *)from, m->ld, room);
+  return room;
+}
+
+static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t index,
+                    int64_t row_tiles, int thread) {
   int64_t row = index % row_tiles * t->tile_rows, item = index / row_tiles;
   int64_t head = item % t->batch[2], group = item / t->batch[2] % t->batch[1];
   int64_t b = item / t->batch[2] / t->batch[1], keys = xattn_tile_width(t->tile_keys);
-  tile at = {.a = item_of(&t->a, b, group, head) + row * t->a.ld,
+  tile at = {.a = (const float *)(const void *)item_of(&t->a, b, group, head) + row * t->a.ld,
              .b = item_of(&t->b, b, group, head),
              .d = item_of(&t->d, b, group, head),
              .c = (float *)t->c.data + offset_of(t->c.stride, b, group, head) + row * t->c.ld,
              .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
              .keys = t->keys};
   at.s = t->scratch + thread * xattn_tile_floats(t->tile_rows, t->tile_keys, t->k, t->n);
+  at.room = device->scratch + thread * xattn_cpu_scratch();
   at.packed_b = at.s + keys * XATTN_TILE_PART;
   at.packed_d = at.packed_b + keys * t->k;
   at.o = at.packed_d + t->tile_keys * xattn_tile_width(t->n);
@@ -90,6 +104,18 @@ static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at
   for (int64_t i = 0; last && i < rows; i++) finish(t, isa, at, row + i, o + i * width);
 }
 
+/* A block of keys of B, or of D. */
+static void pack(const xattn_attend *t, const xattn_isa *isa, const tile *at, const xattn_matrix *m,
+                 const char *from, int64_t first, int64_t keys) {
+  int64_t ld, columns = m == &t->b ? t->k : t->n;
+  from += first * m->ld * (int64_t)xattn_dtype_size(m->dtype);
+  const float *rows = xattn_cpu_rows(isa, m, from, keys, columns, at->room, &ld);
+  if (m == &t->b)
+    isa->tile_pack(true, keys, t->k, rows, ld, at->packed_b);
+  else
+    isa->tile_pack(false, t->n, keys, rows, ld, at->packed_d);
+}
+
 static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at) {
   for (int64_t i = 0; i < at->rows; i++) {
     at->maximum[i] = -INFINITY;
@@ -98,8 +124,8 @@ static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at
   }
   for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
     int64_t keys = at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys;
-    isa->tile_pack(true, keys, t->k, at->b + first * t->b.ld, t->b.ld, at->packed_b);
-    isa->tile_pack(false, t->n, keys, at->d + first * t->d.ld, t->d.ld, at->packed_d);
+    pack(t, isa, at, &t->b, at->b, first, keys);
+    pack(t, isa, at, &t->d, at->d, first, keys);
     for (int64_t row = 0; row < at->rows; row += XATTN_TILE_PART)
       one_part(t, isa, at, row, at->rows - row < XATTN_TILE_PART ? at->rows - row : XATTN_TILE_PART,
                first, keys);
@@ -119,7 +145,7 @@ xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xa
   if (threads > items * row_tiles) threads = (int)(items * row_tiles);
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
   for (int64_t index = 0; index < items * row_tiles; index++) {
-    tile at = tile_at(t, index, row_tiles, omp_get_thread_num());
+    tile at = tile_at(t, device, index, row_tiles, omp_get_thread_num());
     one_tile(t, device->isa, &at);
   }
   return XATTN_OK;

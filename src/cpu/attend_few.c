@@ -24,7 +24,8 @@ typedef struct rows {
 
 /* An item's operands. */
 typedef struct item {
-  const float *a, *b, *d, *bias;
+  const float *a, *bias;
+  const char *b, *d;
   float *c;
   int64_t keys;
 } item;
@@ -33,12 +34,16 @@ static int64_t offset_of(const int64_t stride[3], const int64_t at[3]) {
   return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2];
 }
 
+static int64_t size_of(const xattn_matrix *m) {
+  return (int64_t)xattn_dtype_size(m->dtype);
+}
+
 static item item_at(const xattn_attend *t, int64_t index) {
   const int64_t at[3] = {index / t->batch[2] / t->batch[1], index / t->batch[2] % t->batch[1],
                          index % t->batch[2]};
   item i = {.a = (const float *)t->a.data + offset_of(t->a.stride, at),
-            .b = (const float *)t->b.data + offset_of(t->b.stride, at),
-            .d = (const float *)t->d.data + offset_of(t->d.stride, at),
+            .b = (const char *)t->b.data + offset_of(t->b.stride, at) * size_of(&t->b),
+            .d = (const char *)t->d.data + offset_of(t->d.stride, at) * size_of(&t->d),
             .c = (float *)t->c.data + offset_of(t->c.stride, at),
             .keys = t->keys};
   if (t->key_bias) i.bias = t->key_bias + offset_of(t->key_bias_stride, at);
@@ -47,24 +52,33 @@ static item item_at(const xattn_attend *t, int64_t index) {
   return i;
 }
 
+/* `room` is for keys that are widened. */
 static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *at, int64_t from,
-                      int64_t to, rows *r) {
+                      int64_t to, rows *r, float *room) {
   float s[XATTN_FEW_ROWS * KEYS];
+  const int64_t most = xattn_cpu_scratch() / (t->k + t->n), step = most < KEYS ? most : KEYS;
   for (int64_t i = 0; i < t->m; i++) {
     r->maximum[i] = -INFINITY;
     r->sum[i] = 0.0F;
   }
-  for (int64_t first = from; first < to; first += KEYS) {
-    int64_t keys = to - first < KEYS ? to - first : KEYS;
-    isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, at->b + first * t->b.ld, t->b.ld,
-                  at->bias ? at->bias + first : NULL, 0, s, KEYS);
+  for (int64_t first = from; first < to; first += step) {
+    int64_t keys = to - first < step ? to - first : step, ldb, ldd;
+    const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld * size_of(&t->b), keys,
+                                    t->k, room, &ldb);
+    isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, b, ldb, at->bias ? at->bias + first : NULL, 0,
+                  s, KEYS);
     for (int64_t i = 0; i < t->m; i++) {
       float factor = isa->softmax_part(s + i * KEYS, keys, t->scale, &r->maximum[i], &r->sum[i]);
       if (first > from && factor != 1.0F)
         isa->row_scale(r->o + i * r->ld, r->o + i * r->ld, t->n, factor);
     }
-    isa->few_rows(t->m, t->n, keys, s, KEYS, at->d + first * t->d.ld, t->d.ld,
-                  first > from ? r->o : NULL, r->ld, r->o, r->ld);
+    const float *d = b;
+    ldd = ldb;
+    if (at->d != at->b)
+      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld * size_of(&t->d), keys, t->n,
+                         room + keys * t->k, &ldd);
+    isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o,
+                  r->ld);
   }
 }
 
@@ -106,19 +120,20 @@ static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t in
   }
 }
 
-static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index, int64_t piece) {
+static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index, int64_t piece,
+                     float *room) {
   item at = item_at(t, index);
   int64_t from = at.keys * piece / t->key_pieces, to = at.keys * (piece + 1) / t->key_pieces;
   if (t->key_pieces == 1) { /* O is C */
     rows r = {.o = at.c, .ld = t->c.ld};
-    one_piece(t, isa, &at, from, to, &r);
+    one_piece(t, isa, &at, from, to, &r, room);
     for (int64_t i = 0; i < t->m; i++)
       finish_row(t, isa, at.c + i * t->c.ld, r.sum[i], at.c + i * t->c.ld);
     return;
   }
   float *left = left_by(t, index, piece);
   rows r = {.o = left + 2 * t->m, .ld = t->n};
-  one_piece(t, isa, &at, from, to, &r);
+  one_piece(t, isa, &at, from, to, &r, room);
   memcpy(left, r.maximum, (size_t)t->m * sizeof *left);
   memcpy(left + t->m, r.sum, (size_t)t->m * sizeof *left);
 }
@@ -129,7 +144,8 @@ void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t) {
   if (threads > tasks) threads = (int)tasks;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
   for (int64_t index = 0; index < tasks; index++)
-    one_task(t, device->isa, index / t->key_pieces, index % t->key_pieces);
+    one_task(t, device->isa, index / t->key_pieces, index % t->key_pieces,
+             device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
   for (int64_t index = 0; t->key_pieces > 1 && index < items; index++)
     put_together(t, device->isa, index);
 }

@@ -48,6 +48,10 @@ typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64
                        const float *b, int64_t ldb, const float *first, int64_t first_ld, float *c,
                        int64_t ldc);
 
+/* F16 or BF16, rows ld apart, to F32, rows dense. */
+typedef void xattn_widen(xattn_dtype dtype, int64_t rows, int64_t columns, const uint16_t *from,
+                         int64_t ld, float *to);
+
 /* The kernels for one instruction set. */
 typedef struct xattn_isa {
   const char *name;
@@ -60,6 +64,7 @@ typedef struct xattn_isa {
   xattn_tile_pack_f64 *tile_pack_f64;
   xattn_tile_multiply_f64 *tile_multiply_f64;
   xattn_few *few_dots, *few_rows;
+  xattn_widen *widen;
 } xattn_isa;
 
 /* The best instruction set of this processor, or the one that XATTN_CPU_ISA names. */
@@ -74,6 +79,10 @@ void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *gemm, void *to
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
 xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
                                const xattn_softmax *softmax);
+/* Rows of B or D in F32: as they lie, or, of 16 bits, widened to `room`. */
+const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, const char *from,
+                            int64_t rows, int64_t columns, float *room, int64_t *ld);
+
 /* With key_pieces. */
 void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t);
 xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xattn_attend *t);

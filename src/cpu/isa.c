@@ -13,6 +13,7 @@
   xattn_tile_pack_f64 xattn_tile_pack_f64_##isa;               \
   xattn_tile_multiply_f64 xattn_tile_multiply_f64_##isa;       \
   xattn_few xattn_few_dots_##isa, xattn_few_rows_##isa;        \
+  xattn_widen xattn_widen_##isa;                               \
   static const xattn_isa isa = {#isa,                          \
                                 LANES_##isa,                   \
                                 xattn_softmax_row_##isa,       \
@@ -23,7 +24,8 @@
                                 xattn_tile_pack_f64_##isa,     \
                                 xattn_tile_multiply_f64_##isa, \
                                 xattn_few_dots_##isa,          \
-                                xattn_few_rows_##isa}
+                                xattn_few_rows_##isa,          \
+                                xattn_widen_##isa}
 enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16 };
 
 /* Worst first. The base is what every processor of the architecture has: SSE2,
@@ -39,6 +41,7 @@ const xattn_isa *xattn_isa_list(int index) {
   int count = 1;
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  /* Whatever has AVX2 has F16C. */
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) list[count++] = &avx2;
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))

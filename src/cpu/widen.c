@@ -1,0 +1,72 @@
+/* 16 bits to F32, compiled once per instruction set. */
+#include <string.h>
+
+#include "cpu.h"
+#if XATTN_LANES >= 8
+#include <immintrin.h>
+#endif
+
+#define PASTE2(a, b) a##_##b
+#define PASTE(a, b) PASTE2(a, b)
+
+enum { W = XATTN_LANES };
+
+typedef uint16_t narrow __attribute__((vector_size(XATTN_LANES * sizeof(uint16_t))));
+typedef uint32_t bits __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
+typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
+
+/* A BF16 is the upper half of an F32. */
+static inline __attribute__((always_inline)) void from_bf16(const uint16_t *from, float *to) {
+  narrow h;
+  memcpy(&h, from, sizeof h);
+  bits wide = __builtin_convertvector(h, bits) << 16;
+  memcpy(to, &wide, sizeof wide);
+}
+
+static inline __attribute__((always_inline)) void from_f16(const uint16_t *from, float *to) {
+#if XATTN_LANES == 16
+  _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from)));
+#elif XATTN_LANES == 8
+  _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from)));
+#else
+  /* Exponent and mantissa move to their places; 2^112 is the difference of the biases, and makes what is
+   * denormal normal. The largest exponent, of infinity and NaN, is the largest there too. */
+  narrow h;
+  memcpy(&h, from, sizeof h);
+  bits all = __builtin_convertvector(h, bits), sign = (all & 0x8000) << 16, rest = all & 0x7FFF;
+  vec scaled = (vec)(rest << 13) * 0x1p112F;
+  bits special = (bits)(rest >= 0x7C00);
+  bits wide = (special & ((rest << 13) | 0x7F800000)) | (~special & (bits)scaled) | sign;
+  memcpy(to, &wide, sizeof wide);
+#endif
+}
+
+static inline __attribute__((always_inline)) void one(bool f16, const uint16_t *from, float *to) {
+  if (f16)
+    from_f16(from, to);
+  else
+    from_bf16(from, to);
+}
+
+static inline __attribute__((always_inline)) void all_rows(bool f16, int64_t rows, int64_t columns,
+                                                           const uint16_t *from, int64_t ld,
+                                                           float *to) {
+  for (int64_t i = 0; i < rows; i++, from += ld, to += columns) {
+    int64_t j = 0;
+    for (; j + W <= columns; j += W) one(f16, from + j, to + j);
+    if (j == columns) continue;
+    uint16_t part[W] = {0};
+    float wide[W];
+    memcpy(part, from + j, (size_t)(columns - j) * sizeof *part);
+    one(f16, part, wide);
+    memcpy(to + j, wide, (size_t)(columns - j) * sizeof *wide);
+  }
+}
+
+void PASTE(xattn_widen, XATTN_ISA)(xattn_dtype dtype, int64_t rows, int64_t columns,
+                                   const uint16_t *from, int64_t ld, float *to) {
+  if (dtype == XATTN_F16)
+    all_rows(true, rows, columns, from, ld, to);
+  else
+    all_rows(false, rows, columns, from, ld, to);
+}
