@@ -147,7 +147,7 @@ $(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
 
 .PHONY: test unit-test program-test
-test: all unit-test $(if $(filter 0,$(CUDA)),,test-cudasim test-cuda test-cuda-only) program-test
+test: all unit-test test-isa $(if $(filter 0,$(CUDA)),,test-cudasim test-cuda test-cuda-only) program-test
 
 # What a run prints is kept: as many tests run on CUDA as on the CPU.
 logged = $(1) >$(2) 2>&1 || { cat $(2); exit 1; }; cat $(2)

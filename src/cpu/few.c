@@ -5,45 +5,19 @@
  *     B [k, n]   rows of B, some at a time, times elements of A are added to rows of C, which stay in the
  *                first-level cache
  */
-#include <string.h>
-
-#include "cpu.h"
-
-#define PASTE2(a, b) a##_##b
-#define PASTE(a, b) PASTE2(a, b)
+#include "lanes.h"
 
 enum {
-  W = XATTN_LANES,
   ROWS = 4,
   COLUMNS = XATTN_LANES == 16 ? 4 : 2, /* of dots: ROWS·COLUMNS sums in 32 or 16 registers */
   VECTORS = XATTN_LANES == 16 ? 4 : 2, /* of C */
   DEPTH = 16                           /* rows of B at a time */
 };
 
-typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
-
-static inline vec load(const float *from) {
-  vec v;
-  memcpy(&v, from, sizeof v);
-  return v;
-}
-
-static inline void store(float *to, vec v) {
-  memcpy(to, &v, sizeof v);
-}
-
 static inline vec load_tail(const float *from, int64_t count) {
   float part[W] = {0};
   memcpy(part, from, (size_t)count * sizeof *part);
   return load(part);
-}
-
-static inline float sum_of(vec v) {
-  float half[W];
-  store(half, v);
-  for (int width = W / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) half[i] += half[i + width];
-  return half[0];
 }
 
 /* ------------------------------------------------------------------ B [n, k] */
@@ -88,9 +62,9 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
       c[i * ldc + j] = sum_of(sum[i][j]) + (first ? first[i * first_ld + j] : 0.0F);
 }
 
-void PASTE(xattn_few_dots, XATTN_ISA)(int64_t rows, int64_t n, int64_t k, const float *a,
-                                      int64_t lda, const float *b, int64_t ldb, const float *first,
-                                      int64_t first_ld, float *c, int64_t ldc) {
+void XATTN_KERNEL(xattn_few_dots)(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
+                                  const float *b, int64_t ldb, const float *first, int64_t first_ld,
+                                  float *c, int64_t ldc) {
   for (int64_t j = 0; j < n;) {
     int64_t columns = n - j >= COLUMNS ? COLUMNS : 1;
     const float *column = b + j * ldb, *start = first ? first + j : NULL;
@@ -130,7 +104,7 @@ static inline __attribute__((always_inline)) void add_rows(const int rows, const
     for (int v = 0; v < vectors; v++) row[v] = load(b + l * ldb + v * W);
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
-      vec element = a[i * lda + l] - (vec){0};
+      vec element = all(a[i * lda + l]);
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
     }
@@ -158,9 +132,9 @@ static inline __attribute__((always_inline)) void few_rows(const int rows, int64
     }
 }
 
-void PASTE(xattn_few_rows, XATTN_ISA)(int64_t rows, int64_t n, int64_t k, const float *a,
-                                      int64_t lda, const float *b, int64_t ldb, const float *first,
-                                      int64_t first_ld, float *c, int64_t ldc) {
+void XATTN_KERNEL(xattn_few_rows)(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
+                                  const float *b, int64_t ldb, const float *first, int64_t first_ld,
+                                  float *c, int64_t ldc) {
   for (int64_t i = 0; i < rows && first != c; i++) {
     if (first)
       memcpy(c + i * ldc, first + i * first_ld, (size_t)n * sizeof *c);

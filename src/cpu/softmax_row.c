@@ -8,30 +8,11 @@
  * makes the sum NaN and so the whole row, as it must. Only where m is -inf (every key masked) is
  * in - m not a number without being an error: that row is 0. */
 #include <math.h>
-#include <string.h>
 
-#include "cpu.h"
+#include "lanes.h"
 
-#define PASTE2(a, b) a##_##b
-#define PASTE(a, b) PASTE2(a, b)
-
-typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
 typedef uint32_t uvec __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
 typedef int32_t ivec __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
-
-static inline vec load(const float *from) {
-  vec v;
-  memcpy(&v, from, sizeof v);
-  return v;
-}
-
-static inline void store(float *to, vec v) {
-  memcpy(to, &v, sizeof v);
-}
-
-static inline vec all(float value) {
-  return value - (vec){0};
-}
 
 static inline vec select(ivec condition, vec yes, vec no) {
   return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
@@ -72,14 +53,6 @@ static inline float largest(vec v) {
   return half[0];
 }
 
-static inline float sum_of(vec v) {
-  float half[XATTN_LANES];
-  store(half, v);
-  for (int width = XATTN_LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) half[i] += half[i + width];
-  return half[0];
-}
-
 static inline vec greater(vec a, vec b) {
   return select((ivec)(a > b), a, b);
 }
@@ -98,7 +71,6 @@ static inline void store_tail(float *to, vec v, int64_t count) {
 }
 
 static float row_maximum(const float *in, int64_t n) {
-  enum { W = XATTN_LANES };
   vec m0 = all(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
   int64_t j = 0;
   for (; j + 4 * W <= n; j += 4 * W) {
@@ -121,7 +93,6 @@ static void row_without_maximum(const float *in, float *out, int64_t n) {
 
 /* out[j] = exp(scale·(in[j] - maximum)); returns their sum. */
 static float exponentials(const float *in, float *out, int64_t n, float scale, float maximum) {
-  enum { W = XATTN_LANES };
   vec m = all(maximum), s = all(scale);
   vec s0 = all(0.0F), s1 = s0, s2 = s0, s3 = s0;
   int64_t j = 0;
@@ -152,8 +123,7 @@ static float exponentials(const float *in, float *out, int64_t n, float scale, f
   return sum_of((s0 + s1) + (s2 + s3));
 }
 
-void PASTE(xattn_row_scale, XATTN_ISA)(const float *in, float *out, int64_t n, float factor) {
-  enum { W = XATTN_LANES };
+void XATTN_KERNEL(xattn_row_scale)(const float *in, float *out, int64_t n, float factor) {
   vec by = all(factor);
   int64_t j = 0;
   for (; j + W <= n; j += W) store(out + j, load(in + j) * by);
@@ -166,19 +136,19 @@ void PASTE(xattn_row_scale, XATTN_ISA)(const float *in, float *out, int64_t n, f
   for (; j < n; j++) out[j] = in[j] * factor;
 }
 
-void PASTE(xattn_softmax_row, XATTN_ISA)(const float *in, float *out, int64_t n, float scale) {
+void XATTN_KERNEL(xattn_softmax_row)(const float *in, float *out, int64_t n, float scale) {
   float maximum = row_maximum(in, n);
   if (maximum == -INFINITY) {
     row_without_maximum(in, out, n);
     return;
   }
-  PASTE(xattn_row_scale, XATTN_ISA)
+  XATTN_KERNEL(xattn_row_scale)
   (out, out, n, 1.0F / exponentials(in, out, n, scale, maximum));
 }
 
 /* While the maximum is still -inf nothing has been summed but NaN, if there was one, which 0 times it keeps. */
-float PASTE(xattn_softmax_part, XATTN_ISA)(float *s, int64_t n, float scale, float *maximum,
-                                           float *sum) {
+float XATTN_KERNEL(xattn_softmax_part)(float *s, int64_t n, float scale, float *maximum,
+                                       float *sum) {
   float before = *maximum, now = row_maximum(s, n);
   if (now < before) now = before;
   if (now == -INFINITY) {

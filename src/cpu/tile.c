@@ -10,39 +10,14 @@
  *
  * With AVX-512 12 rows × 2 vectors are 24 of 32 registers, else 6 × 2 are 12 of 16: enough sums at once that none waits
  * for the one before. Columns are filled up to whole vectors, with zeros in B. A is read where it lies. */
-#include <string.h>
+#include "lanes.h"
 
-#include "cpu.h"
-
-#ifndef XATTN_REAL
-#define XATTN_REAL float
+#ifndef XATTN_TYPED
 #define XATTN_TYPED(name) name
 #endif
+#define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
 
-#define PASTE2(a, b) a##_##b
-#define PASTE(a, b) PASTE2(a, b)
-#define KERNEL(name) PASTE(XATTN_TYPED(name), XATTN_ISA)
-
-typedef XATTN_REAL real;
-
-enum {
-  W = XATTN_LANES * sizeof(float) / sizeof(real),
-  ROWS = XATTN_LANES == 16 ? 12 : 6,
-  VECTORS = 2,
-  WIDTH = VECTORS * W
-};
-
-typedef real vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
-
-static inline vec load(const real *from) {
-  vec v;
-  memcpy(&v, from, sizeof v);
-  return v;
-}
-
-static inline void store(real *to, vec v) {
-  memcpy(to, &v, sizeof v);
-}
+enum { ROWS = XATTN_LANES == 16 ? 12 : 6, VECTORS = 2, WIDTH = VECTORS * W };
 
 /* C = first + A·B; first may be NULL for 0, or C. It is added last: small products added one by one to what is large would
  * each round by its size. */
@@ -67,7 +42,7 @@ static inline __attribute__((always_inline)) void block(const int rows, const in
     for (int v = 0; v < vectors; v++) row[v] = load(b + (l * vectors + v) * W);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
-      vec element = a[i * t->lda + l] - (vec){0};
+      vec element = all(a[i * t->lda + l]);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
     }

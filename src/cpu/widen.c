@@ -1,19 +1,11 @@
 /* 16 bits to F32, compiled once per instruction set. */
-#include <string.h>
-
-#include "cpu.h"
+#include "lanes.h"
 #if XATTN_LANES >= 8
 #include <immintrin.h>
 #endif
 
-#define PASTE2(a, b) a##_##b
-#define PASTE(a, b) PASTE2(a, b)
-
-enum { W = XATTN_LANES };
-
 typedef uint16_t narrow __attribute__((vector_size(XATTN_LANES * sizeof(uint16_t))));
 typedef uint32_t bits __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
-typedef float vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
 
 /* A BF16 is the upper half of an F32. */
 static inline __attribute__((always_inline)) void from_bf16(const uint16_t *from, float *to) {
@@ -33,7 +25,7 @@ static inline __attribute__((always_inline)) void from_f16(const uint16_t *from,
    * denormal normal. The largest exponent, of infinity and NaN, is the largest there too. */
   narrow h;
   memcpy(&h, from, sizeof h);
-  bits all = __builtin_convertvector(h, bits), sign = (all & 0x8000) << 16, rest = all & 0x7FFF;
+  bits word = __builtin_convertvector(h, bits), sign = (word & 0x8000) << 16, rest = word & 0x7FFF;
   vec scaled = (vec)(rest << 13) * 0x1p112F;
   bits special = (bits)(rest >= 0x7C00);
   bits wide = (special & ((rest << 13) | 0x7F800000)) | (~special & (bits)scaled) | sign;
@@ -63,8 +55,8 @@ static inline __attribute__((always_inline)) void all_rows(bool f16, int64_t row
   }
 }
 
-void PASTE(xattn_widen, XATTN_ISA)(xattn_dtype dtype, int64_t rows, int64_t columns,
-                                   const uint16_t *from, int64_t ld, float *to) {
+void XATTN_KERNEL(xattn_widen)(xattn_dtype dtype, int64_t rows, int64_t columns,
+                               const uint16_t *from, int64_t ld, float *to) {
   if (dtype == XATTN_F16)
     all_rows(true, rows, columns, from, ld, to);
   else
