@@ -107,7 +107,7 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
     int64_t rows = smaller(p->m - i, ROWS), lda = p->lda;
     const float *a = p->a + i * p->lda + l, *first = l ? p->c : p->first;
     int64_t first_ld = l ? p->ldc : p->first_ld;
-    if (n > WORTH_COPYING && lda % SAME_SET == 0) {
+    if (depth && n > WORTH_COPYING && lda % SAME_SET == 0) {
       for (int64_t r = 0; r < rows; r++)
         memcpy(copied + r * A_LD, a + r * lda, (size_t)depth * sizeof *a);
       a = copied;
