@@ -30,6 +30,7 @@ enum {
   COLUMN_UNIT = 32,    /* and of its columns */
   FEWEST_COLUMNS = 64, /* of a tile */
   WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
+  LINE = 16,           /* floats of a line of the cache */
   SAME_SET = 1024,     /* rows 4 KiB apart fall into one set of the first-level cache */
   FEW_ROWS = XATTN_FEW_ROWS
 };
@@ -108,8 +109,11 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
     const float *a = p->a + i * p->lda + l, *first = l ? p->c : p->first;
     int64_t first_ld = l ? p->ldc : p->first_ld;
     if (depth && n > WORTH_COPYING && lda % SAME_SET == 0) {
-      for (int64_t r = 0; r < rows; r++)
+      /* Parts of rows: the hardware would start to fetch anew with each. */
+      for (int64_t r = 0; r < rows; r++) {
+        for (int64_t d = 0; d < depth; d += LINE) __builtin_prefetch(a + (r + 2) * lda + d);
         memcpy(copied + r * A_LD, a + r * lda, (size_t)depth * sizeof *a);
+      }
       a = copied;
       lda = A_LD;
     }
