@@ -75,7 +75,7 @@ static xattn_limits cpu_limits(const xattn_device *device) {
                         .packing = device->isa->lanes};
 }
 
-/* Of an EPYC, each thread: AVX2 and AVX-512 multiply alike there, and what has narrower registers is guessed. */
+/* Between what an EPYC and a Xeon do, each thread; what has narrower registers is guessed. */
 static xattn_rates cpu_rates(const xattn_device *device) {
   double threads = device->threads, lanes = device->isa->lanes < 8 ? device->isa->lanes : 8;
   return (xattn_rates){.size = sizeof(xattn_rates),
