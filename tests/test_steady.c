@@ -11,7 +11,7 @@
 #include "support.h"
 
 /* This program's malloc, calloc and aligned_alloc count, then call the C library's: every allocation
- * of the library, of its BLAS and of OpenMP is seen. */
+ * of the library and of OpenMP is seen. */
 static atomic_long allocations;
 
 void *__libc_malloc(size_t size);

@@ -58,9 +58,7 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
   info->threads = xattn_cpu_threads(device);
 }
 
-/* The BLAS packs K and V anew for every chunk of query rows, so chunks must not be small. Of 0.5 to
- * 64 MiB tried on bench/shapes/cases.txt (EPYC with AVX2, 2 threads), 1 MiB a thread made `long` 1.5
- * times slower than 2 to 32 MiB a thread, which do not differ by more than the noise; so 4. */
+/* K and V are packed anew for every chunk of query rows, so chunks must not be small: 4 MiB of scores a thread. */
 /* Keys, values and scores of a tile take half of a second-level cache of 1 MiB where heads are 64 wide. */
 enum { TILE_ROWS = 4096, TILE_KEYS = 512 };
 
