@@ -52,8 +52,8 @@ static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-/* Tiles for the threads. Where B has to be packed, every tile packs its columns, so there are one or two for each thread,
- * and columns are cut before rows unless that leaves few of them. A packed B is multiplied by some rows at a time, and each
+/* Tiles for the threads. Where B has to be packed, every tile packs its columns, so there is one for each thread, and
+ * columns are cut before rows unless that leaves few of them. A packed B is multiplied by some rows at a time, and each
  * thread takes the next when it is done. */
 static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
   if (g->packed) {
@@ -61,8 +61,6 @@ static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
     return (grid){rows, threads == 1 ? 1 : smaller(wanted, divide_up(g->n, FEWEST_COLUMNS))};
   }
   if (threads == 1 || items % threads == 0 || items >= 4 * (int64_t)threads) return (grid){1, 1};
-  if (items == 1 && g->n >= 4 * (int64_t)threads * FEWEST_COLUMNS)
-    return (grid){1, 2 * (int64_t)threads};
   for (int64_t columns = threads; columns > 1; columns--)
     if (threads % columns == 0 && g->n >= columns * 2 * FEWEST_COLUMNS)
       return (grid){threads / columns, columns};
