@@ -91,7 +91,7 @@ FORCE:
 
 $(BUILD)/src/%.o: src/%.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(COMPILE) $(LIB_FLAGS) $(EXTRA) -MMD -MP -c $< -o $@
+	$(call say,CC,$@)$(COMPILE) $(LIB_FLAGS) -MMD -MP -c $< -o $@
 
 define kernel_rule
 $(BUILD)/src/cpu/%.$(1).o: src/cpu/%.c $(BUILD)/.flags

@@ -27,13 +27,9 @@ typedef struct tile {
   float *room;                    /* for a block of B or D that is widened */
 } tile;
 
-static int64_t offset_of(const int64_t stride[3], int64_t b, int64_t group, int64_t head) {
-  return b * stride[0] + group * stride[1] + head * stride[2];
-}
-
 static const char *item_of(const xattn_matrix *m, int64_t b, int64_t group, int64_t head) {
   int64_t size = (int64_t)xattn_dtype_size(m->dtype);
-  return (const char *)m->data + offset_of(m->stride, b, group, head) * size;
+  return (const char *)m->data + xattn_offset(m->stride, b, group, head) * size;
 }
 
 const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, const char *from,
@@ -53,9 +49,9 @@ static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t i
   tile at = {.a = (const float *)(const void *)item_of(&t->a, b, group, head) + row * t->a.ld,
              .b = item_of(&t->b, b, group, head),
              .d = item_of(&t->d, b, group, head),
-             .c = (float *)t->c.data + offset_of(t->c.stride, b, group, head) + row * t->c.ld,
+             .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head) + row * t->c.ld,
              .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
-             .keys = t->keys};
+             .keys = xattn_limited(t->limit, b, t->keys)};
   at.s = t->scratch + thread * xattn_tile_floats(t->tile_rows, t->tile_keys, t->k, t->n);
   at.room = device->scratch + thread * xattn_cpu_scratch();
   at.packed_b = at.s + keys * XATTN_TILE_PART;
@@ -63,30 +59,22 @@ static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t i
   at.o = at.packed_d + t->tile_keys * xattn_tile_width(t->n);
   at.maximum = at.o + t->tile_rows * xattn_tile_width(t->n);
   at.sum = at.maximum + t->tile_rows;
-  if (t->key_bias) at.bias = t->key_bias + offset_of(t->key_bias_stride, b, group, head);
-  if (t->limit.count && t->limit.count[b * t->limit.step] < at.keys)
-    at.keys = t->limit.count[b * t->limit.step];
+  if (t->key_bias) at.bias = t->key_bias + xattn_offset(t->key_bias_stride, b, group, head);
   return at;
 }
 
-static int64_t filled_up(const xattn_isa *isa, int64_t n) {
-  return (n + isa->lanes - 1) / isa->lanes * isa->lanes;
-}
-
-static void finish(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
-                   const float *o) {
-  float *c = at->c + row * t->c.ld;
-  if (at->sum[row] == 0.0F)
-    memset(c, 0, (size_t)t->n * sizeof *c);
+void xattn_cpu_finish_row(const xattn_isa *isa, int64_t n, const float *o, float l, float *c) {
+  if (l == 0.0F)
+    memset(c, 0, (size_t)n * sizeof *c);
   else
-    isa->row_scale(o, c, t->n, 1.0F / at->sum[row]);
+    isa->row_scale(o, c, n, 1.0F / l);
 }
 
 /* Rows `row` to row + rows of the tile over the block of keys that is packed. */
 static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
                      int64_t rows, int64_t first, int64_t keys) {
   int64_t ld = xattn_tile_width(t->tile_keys), width = xattn_tile_width(t->n);
-  int64_t filled = filled_up(isa, keys);
+  int64_t filled = xattn_filled_up(isa, keys);
   bool last = first + keys == at->keys;
   float *o =
       first == 0 && last ? at->o : at->o + row * width; /* one block: each part is done at once */
@@ -99,9 +87,10 @@ static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at
     float factor = isa->softmax_part(s, filled, t->scale, &at->maximum[row + i], &at->sum[row + i]);
     if (first && factor != 1.0F) isa->row_scale(o + i * width, o + i * width, t->n, factor);
   }
-  isa->tile_multiply(rows, filled_up(isa, t->n), keys, at->s, ld, at->packed_d, first ? o : NULL,
-                     width, o, width);
-  for (int64_t i = 0; last && i < rows; i++) finish(t, isa, at, row + i, o + i * width);
+  isa->tile_multiply(rows, xattn_filled_up(isa, t->n), keys, at->s, ld, at->packed_d,
+                     first ? o : NULL, width, o, width);
+  for (int64_t i = 0; last && i < rows; i++)
+    xattn_cpu_finish_row(isa, t->n, o + i * width, at->sum[row + i], at->c + (row + i) * t->c.ld);
 }
 
 /* A block of keys of B, or of D. */
@@ -120,7 +109,7 @@ static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at
   for (int64_t i = 0; i < at->rows; i++) {
     at->maximum[i] = -INFINITY;
     at->sum[i] = 0.0F;
-    if (at->keys == 0) finish(t, isa, at, i, at->o);
+    if (at->keys == 0) xattn_cpu_finish_row(isa, t->n, at->o, 0.0F, at->c + i * t->c.ld);
   }
   for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
     int64_t keys = at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys;

@@ -30,26 +30,21 @@ typedef struct item {
   int64_t keys;
 } item;
 
-static int64_t offset_of(const int64_t stride[3], const int64_t at[3]) {
-  return at[0] * stride[0] + at[1] * stride[1] + at[2] * stride[2];
-}
-
 static int64_t size_of(const xattn_matrix *m) {
   return (int64_t)xattn_dtype_size(m->dtype);
 }
 
 static item item_at(const xattn_attend *t, int64_t index) {
-  const int64_t at[3] = {index / t->batch[2] / t->batch[1], index / t->batch[2] % t->batch[1],
-                         index % t->batch[2]};
-  item i = {.a = (const float *)t->a.data + offset_of(t->a.stride, at),
-            .b = (const char *)t->b.data + offset_of(t->b.stride, at) * size_of(&t->b),
-            .d = (const char *)t->d.data + offset_of(t->d.stride, at) * size_of(&t->d),
-            .c = (float *)t->c.data + offset_of(t->c.stride, at),
-            .keys = t->keys};
-  if (t->key_bias) i.bias = t->key_bias + offset_of(t->key_bias_stride, at);
-  if (t->limit.count && t->limit.count[at[0] * t->limit.step] < i.keys)
-    i.keys = t->limit.count[at[0] * t->limit.step];
-  return i;
+  int64_t head = index % t->batch[2], group = index / t->batch[2] % t->batch[1];
+  int64_t b = index / t->batch[2] / t->batch[1];
+  item at = {
+      .a = (const float *)t->a.data + xattn_offset(t->a.stride, b, group, head),
+      .b = (const char *)t->b.data + xattn_offset(t->b.stride, b, group, head) * size_of(&t->b),
+      .d = (const char *)t->d.data + xattn_offset(t->d.stride, b, group, head) * size_of(&t->d),
+      .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head),
+      .keys = xattn_limited(t->limit, b, t->keys)};
+  if (t->key_bias) at.bias = t->key_bias + xattn_offset(t->key_bias_stride, b, group, head);
+  return at;
 }
 
 /* `room` is for keys that are widened. */
@@ -82,14 +77,6 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   }
 }
 
-static void finish_row(const xattn_attend *t, const xattn_isa *isa, const float *o, float sum,
-                       float *c) {
-  if (sum == 0.0F)
-    memset(c, 0, (size_t)t->n * sizeof *c);
-  else
-    isa->row_scale(o, c, t->n, 1.0F / sum);
-}
-
 /* What a piece leaves in the scratch: m and l of its rows, then O. */
 static float *left_by(const xattn_attend *t, int64_t index, int64_t piece) {
   return t->scratch + (index * t->key_pieces + piece) * xattn_few_floats(t->m, t->n);
@@ -116,7 +103,7 @@ static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t in
         for (int64_t j = 0; j < t->n; j++) o[j] += factor * from[j];
       }
     }
-    finish_row(t, isa, o, sum, at.c + i * t->c.ld);
+    xattn_cpu_finish_row(isa, t->n, o, sum, at.c + i * t->c.ld);
   }
 }
 
@@ -128,7 +115,7 @@ static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index,
     rows r = {.o = at.c, .ld = t->c.ld};
     one_piece(t, isa, &at, from, to, &r, room);
     for (int64_t i = 0; i < t->m; i++)
-      finish_row(t, isa, at.c + i * t->c.ld, r.sum[i], at.c + i * t->c.ld);
+      xattn_cpu_finish_row(isa, t->n, at.c + i * t->c.ld, r.sum[i], at.c + i * t->c.ld);
     return;
   }
   float *left = left_by(t, index, piece);

@@ -67,6 +67,23 @@ typedef struct xattn_isa {
   xattn_widen *widen;
 } xattn_isa;
 
+/* Elements from the first item of a stack to another. */
+static inline int64_t xattn_offset(const int64_t stride[3], int64_t b, int64_t group,
+                                   int64_t head) {
+  return b * stride[0] + group * stride[1] + head * stride[2];
+}
+
+/* The item's length, at most all. */
+static inline int64_t xattn_limited(xattn_lengths limit, int64_t item, int64_t all) {
+  if (!limit.count || limit.count[item * limit.step] > all) return all;
+  return limit.count[item * limit.step];
+}
+
+/* n filled up to whole vectors. */
+static inline int64_t xattn_filled_up(const xattn_isa *isa, int64_t n) {
+  return (n + isa->lanes - 1) / isa->lanes * isa->lanes;
+}
+
 /* The best instruction set of this processor, or the one that XATTN_CPU_ISA names. */
 xattn_status xattn_isa_choose(xattn_error *error, const xattn_isa **isa);
 
@@ -82,6 +99,9 @@ xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
 /* Rows of B or D in F32: as they lie, or, of 16 bits, widened to `room`. */
 const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, const char *from,
                             int64_t rows, int64_t columns, float *room, int64_t *ld);
+
+/* A row of C = O / l, or 0 where l is. */
+void xattn_cpu_finish_row(const xattn_isa *isa, int64_t n, const float *o, float l, float *c);
 
 /* With key_pieces. */
 void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t);

@@ -37,8 +37,8 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
 #pragma GCC unroll 4
     for (int j = 0; j < columns; j++) {
       column[j] = load(b + j * ldb + l);
-      __builtin_prefetch(b + (columns + j) * ldb +
-                         l); /* rows are short: the hardware starts anew */
+      /* Rows are short: the hardware would start anew with each. */
+      __builtin_prefetch(b + (columns + j) * ldb + l);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {

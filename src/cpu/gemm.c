@@ -75,14 +75,6 @@ static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int6
   *to = smaller(units * (at + 1) / pieces * unit, extent);
 }
 
-static int64_t limited(xattn_lengths limit, int64_t item, int64_t all) {
-  return limit.count ? smaller(limit.count[item * limit.step], all) : all;
-}
-
-static int64_t start(const xattn_matrix *m, int64_t b, int64_t group, int64_t head) {
-  return b * m->stride[0] + group * m->stride[1] + head * m->stride[2];
-}
-
 /* C [m, n] = first + A·B on one thread; first may be NULL for 0, or C. */
 typedef struct product {
   int64_t m, n, k;
@@ -141,10 +133,6 @@ static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
 /* ------------------------------------------------------------------ packed weights */
 
 /* Each matrix that the levels above the item do not share: by DEPTH of k, the panels of all its columns. */
-static int64_t filled_up(const xattn_isa *isa, int64_t n) {
-  return divide_up(n, isa->lanes) * isa->lanes;
-}
-
 static int64_t packed_item(const xattn_gemm *g, int64_t group, int64_t head) {
   int64_t heads = g->b.stride[2] ? g->batch[2] : 1;
   return (g->b.stride[1] ? group * heads : 0) + (g->b.stride[2] ? head : 0);
@@ -152,14 +140,14 @@ static int64_t packed_item(const xattn_gemm *g, int64_t group, int64_t head) {
 
 int64_t xattn_cpu_packed_elements(const xattn_device *device, const xattn_gemm *g) {
   int64_t items = packed_item(g, g->batch[1] - 1, g->batch[2] - 1) + 1;
-  return items * g->k * filled_up(device->isa, g->n);
+  return items * g->k * xattn_filled_up(device->isa, g->n);
 }
 
 void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *g, void *to) {
-  int64_t width = filled_up(device->isa, g->n);
+  int64_t width = xattn_filled_up(device->isa, g->n);
   for (int64_t group = 0; group < g->batch[1]; group++)
     for (int64_t head = 0; head < g->batch[2]; head++) {
-      const float *b = (const float *)g->b.data + start(&g->b, 0, group, head);
+      const float *b = (const float *)g->b.data + xattn_offset(g->b.stride, 0, group, head);
       float *item = (float *)to + packed_item(g, group, head) * g->k * width;
       for (int64_t l = 0; l < g->k; l += DEPTH)
         device->isa->tile_pack(g->b_transposed, g->n, smaller(g->k - l, DEPTH),
@@ -178,28 +166,29 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   int64_t b = item / g->batch[2] / g->batch[1];
   int64_t i, i_end, j, j_end;
   piece(g->m, ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
-  piece(limited(g->n_limit, b, g->n), COLUMN_UNIT, tiles.columns, tile % tiles.columns, &j, &j_end);
+  piece(xattn_limited(g->n_limit, b, g->n), COLUMN_UNIT, tiles.columns, tile % tiles.columns, &j,
+        &j_end);
   if (i >= i_end || j >= j_end) return;
-  product p = {.m = i_end - i,
-               .n = j_end - j,
-               .k = limited(g->k_limit, b, g->k),
-               .b_transposed = g->b_transposed,
-               .a = (const float *)g->a.data + start(&g->a, b, group, head) + i * g->a.ld,
-               .b = (const float *)g->b.data + start(&g->b, b, group, head) +
-                    (g->b_transposed ? j * g->b.ld : j),
-               .c = (float *)g->c.data + start(&g->c, b, group, head) + i * g->c.ld + j,
-               .lda = g->a.ld,
-               .ldb = g->b.ld,
-               .ldc = g->c.ld};
+  product p = {
+      .m = i_end - i,
+      .n = j_end - j,
+      .k = xattn_limited(g->k_limit, b, g->k),
+      .b_transposed = g->b_transposed,
+      .a = (const float *)g->a.data + xattn_offset(g->a.stride, b, group, head) + i * g->a.ld,
+      .b = (const float *)g->b.data + xattn_offset(g->b.stride, b, group, head) +
+           (g->b_transposed ? j * g->b.ld : j),
+      .c = (float *)g->c.data + xattn_offset(g->c.stride, b, group, head) + i * g->c.ld + j,
+      .lda = g->a.ld,
+      .ldb = g->b.ld,
+      .ldc = g->c.ld};
   if (g->accumulate) {
     p.first = p.c;
     p.first_ld = p.ldc;
   } else if (g->bias) {
-    p.first = (const float *)g->bias + b * g->bias_stride[0] + group * g->bias_stride[1] +
-              head * g->bias_stride[2] + j;
+    p.first = (const float *)g->bias + xattn_offset(g->bias_stride, b, group, head) + j;
   }
   if (g->packed) {
-    p.packed_width = filled_up(isa, g->n);
+    p.packed_width = xattn_filled_up(isa, g->n);
     p.packed_j = j;
     p.packed = (const float *)g->packed + packed_item(g, group, head) * g->k * p.packed_width;
   }

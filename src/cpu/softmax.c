@@ -14,13 +14,10 @@ static void one_row(const xattn_softmax *s, const xattn_isa *isa, int64_t index)
   int64_t head = item % s->batch[2];
   int64_t group = item / s->batch[2] % s->batch[1];
   int64_t b = item / s->batch[2] / s->batch[1];
-  const float *in = (const float *)s->in.data + b * s->in.stride[0] + group * s->in.stride[1] +
-                    head * s->in.stride[2] + row * s->in.ld;
-  float *out = (float *)s->out.data + b * s->out.stride[0] + group * s->out.stride[1] +
-               head * s->out.stride[2] + row * s->out.ld;
-  int64_t keys = s->n;
-  if (s->limit.count && s->limit.count[b * s->limit.step] < keys)
-    keys = s->limit.count[b * s->limit.step];
+  const float *in =
+      (const float *)s->in.data + xattn_offset(s->in.stride, b, group, head) + row * s->in.ld;
+  float *out = (float *)s->out.data + xattn_offset(s->out.stride, b, group, head) + row * s->out.ld;
+  int64_t keys = xattn_limited(s->limit, b, s->n);
   isa->softmax_row(in, out, keys, s->scale);
   if (keys < s->n) memset(out + keys, 0, (size_t)(s->n - keys) * sizeof *out);
 }
