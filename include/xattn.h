@@ -326,7 +326,7 @@ typedef struct xattn_layer_weights {
   const xattn_tensor *out_bias;     /* [Do] or NULL; needs out_weight */
 } xattn_layer_weights;
 
-/* Copies the weights. On the CPU the first calls add a copy of those that they read, in the order of the kernels.
+/* Copies the weights. On the CPU the first calls of more than a few rows add a copy in the order of the kernels.
  * @return XATTN_ERROR_ARGUMENT, _SHAPE, _DTYPE, _LAYOUT (each names the weight), _MEMORY. */
 XATTN_API xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights *weights,
                                           xattn_layer **layer);

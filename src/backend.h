@@ -63,10 +63,11 @@ typedef struct xattn_softmax {
   xattn_lengths limit;
 } xattn_softmax;
 
-/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, in F32, where B and D may be stored in 16 bits: A is [m, k], B [keys, k], D [keys, n], C [m, n]. Keys from the
- * item's limit on are not read; a row without a key above -inf becomes 0. Either a thread takes tile_rows rows of an item, tile_keys
- * keys at a time, and `scratch` is xattn_tile_floats for each of `parallel` threads; or, of XATTN_FEW_ROWS rows at most, one of
- * key_pieces pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several. */
+/* C = softmax(scale·(A·Bᵀ + key bias))·D in one pass, in F32, where B and D may be stored in 16 bits: A is
+ * [m, k], B [keys, k], D [keys, n], C [m, n]. Keys from the item's limit on are not read; a row without a key
+ * above -inf becomes 0. Either a thread takes tile_rows rows of an item, tile_keys keys at a time, and `scratch`
+ * is xattn_tile_floats for each of `parallel` threads; or, of XATTN_FEW_ROWS rows at most, one of key_pieces
+ * pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several. */
 typedef struct xattn_attend {
   int64_t m, n, k, keys;
   int64_t batch[3];
@@ -115,6 +116,7 @@ typedef struct xattn_limits {
   bool half;                    /* computes with F16 and BF16 */
   int64_t few_rows;             /* of A: products of no more read B as it lies */
   int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
+  int64_t unpacked_rows;        /* products of no more rows do not read what is packed */
 } xattn_limits;
 
 typedef struct xattn_device_options {

@@ -49,19 +49,20 @@ static xattn_status pack(xattn_handle *handle, const xattn_gemm *gemm, int64_t p
 
 xattn_status xattn_layer_pack(xattn_handle *handle, const xattn_layer *layer,
                               const xattn_plan_steps *plan, xattn_run *run) {
-  int64_t packing = handle->backend->limits(handle->device).packing;
+  const xattn_limits limits = handle->backend->limits(handle->device);
   xattn_status status = XATTN_OK;
-  for (int i = 0; packing && i < plan->count && !status; i++) {
+  for (int i = 0; limits.packing && i < plan->count && !status; i++) {
     const xattn_step *step = &plan->step[i];
     if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot)) continue;
     entry *of = &layer->packed->of[step->b.slot][order_of(step)];
+    const xattn_gemm gemm = xattn_run_weight(run, step);
+    if (gemm.m <= limits.unpacked_rows) continue;
     if (!atomic_load(&of->ready)) {
-      xattn_gemm gemm = xattn_run_weight(run, step);
       (void)pthread_mutex_lock(&layer->packed->lock);
-      if (!atomic_load(&of->ready)) status = pack(handle, &gemm, packing, of);
+      if (!atomic_load(&of->ready)) status = pack(handle, &gemm, limits.packing, of);
       (void)pthread_mutex_unlock(&layer->packed->lock);
     }
-    if (!status && of->packing == packing) run->packed[i] = of->memory.data;
+    if (!status && of->packing == limits.packing) run->packed[i] = of->memory.data;
   }
   return status;
 }

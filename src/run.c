@@ -63,7 +63,8 @@ static xattn_status copy(xattn_error *error, xattn_run *run, const xattn_step *s
 /* ------------------------------------------------------------------ linear */
 
 xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step) {
-  return (xattn_gemm){.n = step->columns,
+  return (xattn_gemm){.m = step->joined ? step->batch * step->rows : step->rows,
+                      .n = step->columns,
                       .k = step->depth,
                       .batch = {1, step->groups, step->heads / step->groups},
                       .b_transposed = step->b_transposed,

@@ -13,7 +13,8 @@ typedef struct xattn_run {
   uint64_t launches;                   /* counted up */
 } xattn_run;
 
-/* Of the product of a linear step what its weight tells: n, k, B, and the levels above the item. */
+/* Of the product of a linear step, over all items, what its weight has to know: m, n, k, B, and the levels above
+ * the item. */
 xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step);
 
 xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan_steps *plan);

@@ -361,6 +361,35 @@ START_TEST(layers_prepare_their_weights_once) {
 }
 END_TEST
 
+/* Weights are packed for the products that read them so: not for a decoder's few rows. */
+START_TEST(few_rows_pack_nothing) {
+  rng r = {901};
+  for (int64_t queries = 4; queries <= 5; queries++) {
+    xattn_handle *handle = test_handle(1);
+    const test_layer l = {.batch = 1,
+                          .queries = queries,
+                          .keys = 3,
+                          .query_dim = 24,
+                          .context_dim = 20,
+                          .heads = 2,
+                          .head_dim = 8,
+                          .out_dim = 11};
+    layer_call c;
+    layer_call_init(&c, handle, &l, REAL, dense, false, &r);
+    xattn_options options = layer_call_options(&c, "direct");
+    xattn_stats before = {.size = sizeof before}, after = before;
+    ASSERT_OK(handle, xattn_get_stats(handle, &before));
+    ASSERT_OK(handle, xattn_forward_once(handle, c.layer, &c.x.t, &c.y.t, &options, &c.out.t));
+    ASSERT_OK(handle, xattn_get_stats(handle, &after));
+    layer_call_check(&c, "direct");
+    if (on_cpu()) /* the workspace; Wq and Wo */
+      ck_assert_uint_eq(after.allocations - before.allocations, queries <= 4 ? 1 : 3);
+    layer_call_free(&c);
+    xattn_destroy(handle);
+  }
+}
+END_TEST
+
 START_TEST(arguments_of_info) {
   xattn_context_info info = {.size = sizeof info};
   ASSERT_FAILS(NULL, xattn_context_get_info(NULL, &info), XATTN_ERROR_ARGUMENT, "context: is NULL");
@@ -385,6 +414,7 @@ Suite *suite_context_rules(void) {
   tcase_add_loop_test(tests, an_append_without_workspace, 0, 16);
   tcase_add_test(tests, plans_of_contexts);
   tcase_add_test(tests, layers_prepare_their_weights_once);
+  tcase_add_test(tests, few_rows_pack_nothing);
   tcase_add_test(tests, arguments_of_info);
   suite_add_tcase(suite, tests);
   return suite;

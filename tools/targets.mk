@@ -61,7 +61,7 @@ test-isa: $(BUILD)/tests/run
 fuzz: $(BUILD)/.setup-fuzz
 	tools/fuzz.sh $(BUILD) $(or $(SECONDS),60)
 
-test-long: test test-asan test-valgrind test-isa fuzz test-mutants
+test-long: test test-asan test-valgrind fuzz test-mutants
 	XATTN_TEST_LONG=1 CK_RUN_SUITE=cases $(BUILD)/tests/run
 
 # ---- comparisons with other programs, in Python environments below build/

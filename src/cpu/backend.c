@@ -70,6 +70,7 @@ static xattn_limits cpu_limits(const xattn_device *device) {
                         .tile_rows = TILE_ROWS,
                         .tile_keys = TILE_KEYS,
                         .few_rows = XATTN_FEW_ROWS,
+                        .unpacked_rows = XATTN_FEWEST_ROWS,
                         .packing = device->isa->lanes};
 }
 

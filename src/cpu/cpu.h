@@ -12,6 +12,9 @@ struct xattn_device {
 
 int64_t xattn_cpu_scratch(void);
 
+/* So few rows sum in many lanes, which rounds less, and read B once even so: as it lies, packed or not. */
+enum { XATTN_FEWEST_ROWS = 4 };
+
 /* True in the child of a fork. */
 bool xattn_cpu_forked(void);
 

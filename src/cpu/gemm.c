@@ -32,8 +32,6 @@ enum {
   WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
   LINE = 16,           /* floats of a line of the cache */
   SAME_SET = 1024,     /* rows 4 KiB apart fall into one set of the first-level cache */
-  FEW_ROWS = XATTN_FEW_ROWS,
-  FEWEST_ROWS = 4 /* sum in many lanes, which rounds less, and read B once even so */
 };
 
 int64_t xattn_cpu_scratch(void) {
@@ -116,7 +114,7 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
 }
 
 static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
-  if (p->m <= (p->packed ? FEWEST_ROWS : FEW_ROWS)) {
+  if (p->m <= (p->packed ? XATTN_FEWEST_ROWS : XATTN_FEW_ROWS)) {
     xattn_few *few = p->b_transposed ? isa->few_dots : isa->few_rows;
     few(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->first, p->first_ld, p->c, p->ldc);
     return;
