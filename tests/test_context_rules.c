@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/cpu.h"
 #include "support_calls.h"
 
 static const layout dense[3] = {DENSE, DENSE, DENSE};
@@ -390,6 +391,39 @@ START_TEST(few_rows_pack_nothing) {
 }
 END_TEST
 
+/* A layer may be used by handles whose kernels want another order than the one that packed it. */
+START_TEST(instruction_sets_share_a_layer) {
+  if (!on_cpu()) return;
+  const char *forced = getenv("XATTN_CPU_ISA");
+  xattn_handle *first = test_handle(1);
+  rng r = {902};
+  const test_layer l = {.batch = 2,
+                        .queries = 20,
+                        .keys = 30,
+                        .query_dim = 24,
+                        .context_dim = 50,
+                        .heads = 2,
+                        .head_dim = 20,
+                        .out_dim = 37};
+  layer_call c;
+  layer_call_init(&c, first, &l, REAL, dense, false, &r);
+  xattn_options options = layer_call_options(&c, "direct");
+  ASSERT_OK(first, xattn_forward_once(first, c.layer, &c.x.t, &c.y.t, &options, &c.out.t));
+  layer_call_check(&c, "packed here");
+  for (int i = 0; xattn_isa_list(i); i++) {
+    ck_assert_int_eq(setenv("XATTN_CPU_ISA", xattn_isa_list(i)->name, 1), 0);
+    xattn_handle *handle = test_handle(1);
+    layer_call_spoil(&c);
+    ASSERT_OK(handle, xattn_forward_once(handle, c.layer, &c.x.t, &c.y.t, &options, &c.out.t));
+    layer_call_check(&c, xattn_isa_list(i)->name);
+    xattn_destroy(handle);
+  }
+  ck_assert_int_eq(forced ? setenv("XATTN_CPU_ISA", forced, 1) : unsetenv("XATTN_CPU_ISA"), 0);
+  layer_call_free(&c);
+  xattn_destroy(first);
+}
+END_TEST
+
 START_TEST(arguments_of_info) {
   xattn_context_info info = {.size = sizeof info};
   ASSERT_FAILS(NULL, xattn_context_get_info(NULL, &info), XATTN_ERROR_ARGUMENT, "context: is NULL");
@@ -415,6 +449,7 @@ Suite *suite_context_rules(void) {
   tcase_add_test(tests, plans_of_contexts);
   tcase_add_test(tests, layers_prepare_their_weights_once);
   tcase_add_test(tests, few_rows_pack_nothing);
+  tcase_add_test(tests, instruction_sets_share_a_layer);
   tcase_add_test(tests, arguments_of_info);
   suite_add_tcase(suite, tests);
   return suite;

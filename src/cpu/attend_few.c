@@ -47,11 +47,12 @@ static item item_at(const xattn_attend *t, int64_t index) {
   return at;
 }
 
-/* `room` is for keys that are widened. */
+/* `room` is for keys that are widened: those of B, then those of D. */
 static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *at, int64_t from,
                       int64_t to, rows *r, float *room) {
   float s[XATTN_FEW_ROWS * KEYS];
-  const int64_t most = xattn_cpu_scratch() / (t->k + t->n), step = most < KEYS ? most : KEYS;
+  const int64_t most = xattn_cpu_scratch() / (t->k > t->n ? t->k : t->n);
+  const int64_t step = most < KEYS ? most : KEYS;
   for (int64_t i = 0; i < t->m; i++) {
     r->maximum[i] = -INFINITY;
     r->sum[i] = 0.0F;
@@ -70,8 +71,8 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
     const float *d = b;
     ldd = ldb;
     if (at->d != at->b)
-      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld * size_of(&t->d), keys, t->n,
-                         room + keys * t->k, &ldd);
+      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld * size_of(&t->d), keys, t->n, room,
+                         &ldd);
     isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o,
                   r->ld);
   }
