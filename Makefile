@@ -56,7 +56,7 @@ KERNEL_base := -DXATTN_LANES=4
 KERNEL_avx2 := -DXATTN_LANES=8 -mavx2 -mfma -mf16c
 KERNEL_avx512 := -DXATTN_LANES=16 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
 
-KERNELS := softmax_row tile tile_f64 few widen
+KERNELS := softmax_row tile tile_f64 few widen narrow
 LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach k,$(KERNELS),$(foreach i,$(ISAS),$(BUILD)/src/cpu/$(k).$(i).o))

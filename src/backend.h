@@ -2,8 +2,7 @@
  * steps (plan.h) and hands each step to the table of the handle's backend. Everything a backend
  * does after `open` is enqueued on the device's stream and may be asynchronous.
  *
- * All matrices are row-major in device memory, of F32 or, where the backend computes with them, F16 or
- * BF16; products are summed in float32:
+ * All matrices are row-major in device memory, of F32, F16 or BF16; products are summed in float32:
  *
  *     element (i, j) of item (b, g, h)  =  data[b·stride[0] + g·stride[1] + h·stride[2] + i·ld + j]
  *
@@ -37,9 +36,10 @@ typedef struct xattn_lengths {
 
 /* C = A·Bᵀ + bias   with B [n, k]    if b_transposed
  * C = A·B  + bias   with B [k, n]    otherwise
- * A is [m, k], C is [m, n], bias is [n] of C's dtype or NULL; its strides are over the batch, 0 where items
- * share it. A and B have one dtype; C has the same or F32. C is overwritten, never read; with `accumulate`,
- * which goes without bias, the product is added to it. With k = 0 the product is zero. */
+ * A is [m, k], C is [m, n], bias is [n] or NULL; its strides are over the batch, 0 where items share it. Of dtypes
+ * there are two cases: with limits.wide C is F32 and the others are any; else A and B have one, C has the same or
+ * F32, and bias that of C. C is overwritten, never read; with `accumulate`, which goes without bias, the product is
+ * added to it. With k = 0 the product is zero. */
 typedef struct xattn_gemm {
   int64_t m, n, k;
   int64_t batch[3];
@@ -48,6 +48,7 @@ typedef struct xattn_gemm {
   xattn_matrix a, b, c;
   const void *packed; /* what `pack` made of B, or NULL */
   const void *bias;
+  xattn_dtype bias_dtype;
   int64_t bias_stride[3];
   xattn_lengths n_limit; /* per item: columns of C from here on are neither computed nor written */
   xattn_lengths k_limit; /* per item: the sum stops here; what A and B hold behind is not read */
@@ -113,7 +114,7 @@ typedef struct xattn_limits {
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
   int64_t row_alignment;        /* rows of scores start at multiples of this many elements */
   int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
-  bool half;                    /* computes with F16 and BF16 */
+  bool wide;                    /* only what is stored has 16 bits; what is between steps is F32 */
   int64_t few_rows;             /* of A: products of no more read B as it lies */
   int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
   int64_t unpacked_rows;        /* products of no more rows do not read what is packed */

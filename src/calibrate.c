@@ -90,7 +90,7 @@ static xattn_status measure(const bench *all, xattn_rates *r) {
   b = product(all, XATTN_F32, 1, 1024, 1024, 1024);
   if (!status) status = time_of(&b, multiply, least, &seconds);
   r->flops = r->flops_half = 2.0 * 1024 * 1024 * 1024 / fmax(seconds - r->launch, 1e-9);
-  if (!status && limits.half) {
+  if (!status && !limits.wide) {
     b = product(all, XATTN_F16, 1, 1024, 1024, 1024);
     status = time_of(&b, multiply, least, &seconds);
     r->flops_half = 2.0 * 1024 * 1024 * 1024 / fmax(seconds - r->launch, 1e-9);

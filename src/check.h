@@ -35,8 +35,7 @@ xattn_status xattn_check_operand(const xattn_handle *handle, xattn_error *error,
                                  int32_t most_rank, bool shape_only);
 
 /* Whether the handle's device computes with the dtype. */
-xattn_status xattn_check_dtype(const xattn_handle *handle, xattn_error *error, const char *name,
-                               xattn_dtype dtype);
+xattn_status xattn_check_dtype(xattn_error *error, const char *name, xattn_dtype dtype);
 
 xattn_status xattn_check_call(xattn_error *error, const xattn_call *call,
                               const xattn_limits *limits, xattn_problem *problem,

@@ -9,15 +9,10 @@ xattn_status xattn_check_options(xattn_error *error, const xattn_options *caller
   return xattn_read_sized(error, "options", callers, options, sizeof *options);
 }
 
-xattn_status xattn_check_dtype(const xattn_handle *handle, xattn_error *error, const char *name,
-                               xattn_dtype dtype) {
-  bool half = dtype == XATTN_F16 || dtype == XATTN_BF16;
-  if (dtype != XATTN_F32 && !half)
+xattn_status xattn_check_dtype(xattn_error *error, const char *name, xattn_dtype dtype) {
+  if (dtype != XATTN_F32 && dtype != XATTN_F16 && dtype != XATTN_BF16)
     return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be F32, F16 or BF16", name,
                       xattn_dtype_name(dtype));
-  if (half && !handle->backend->limits(handle->device).half)
-    return xattn_fail(error, XATTN_ERROR_UNSUPPORTED, "%s: dtype is %s, device %s computes in F32",
-                      name, xattn_dtype_name(dtype), handle->backend->name);
   return XATTN_OK;
 }
 
@@ -34,7 +29,7 @@ xattn_status xattn_check_operand(const xattn_handle *handle, xattn_error *error,
   if (dtype && tensor->dtype != dtype)
     return xattn_fail(error, XATTN_ERROR_DTYPE, "%s: dtype is %s, must be %s", name,
                       xattn_dtype_name(tensor->dtype), xattn_dtype_name(dtype));
-  status = xattn_check_dtype(handle, error, name, tensor->dtype);
+  status = xattn_check_dtype(error, name, tensor->dtype);
   if (status) return status;
   size_t item = xattn_dtype_size(tensor->dtype);
   if ((uintptr_t)tensor->data % item)

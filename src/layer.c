@@ -158,7 +158,7 @@ xattn_status xattn_layer_create(xattn_handle *handle, const xattn_layer_weights 
   xattn_layer made = {.info = {.size = sizeof made.info}};
   if (status) return status;
   made.info.dtype = own.dtype ? own.dtype : XATTN_F32;
-  status = xattn_check_dtype(handle, error, "weights", made.info.dtype);
+  status = xattn_check_dtype(error, "weights", made.info.dtype);
   if (!status) status = widths(error, &own, &made.info);
   if (status) return status;
 

@@ -53,7 +53,9 @@ xattn_status xattn_layer_pack(xattn_handle *handle, const xattn_layer *layer,
   xattn_status status = XATTN_OK;
   for (int i = 0; limits.packing && i < plan->count && !status; i++) {
     const xattn_step *step = &plan->step[i];
-    if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot)) continue;
+    if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot) ||
+        step->b.dtype != XATTN_F32)
+      continue;
     entry *of = &layer->packed->of[step->b.slot][order_of(step)];
     const xattn_gemm gemm = xattn_run_weight(run, step);
     if (gemm.m <= limits.unpacked_rows) continue;

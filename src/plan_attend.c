@@ -43,7 +43,8 @@ static void choose_chunk(const xattn_problem *p, xattn_step *s) {
   int64_t in_group = s->heads / s->groups;
   bool fold = s->fold_scores || s->fold_values;
   int64_t heads_of_row = fold ? in_group : 1; /* folded rows are not cut within */
-  size_t item = sizeof(float) + (s->a.dtype == XATTN_F32 ? 0 : xattn_dtype_size(s->a.dtype));
+  xattn_dtype inner = xattn_inner_dtype(p);
+  size_t item = sizeof(float) + (inner == XATTN_F32 ? 0 : xattn_dtype_size(inner));
   int64_t row_bytes = at_least_1(s->score_ld) * heads_of_row * (int64_t)item;
   int64_t rows_in_budget = at_least_1(p->limits.score_bytes / row_bytes);
   int64_t matrices = at_least_1(smaller(p->limits.parallel, p->batch * s->heads / heads_of_row));
@@ -101,10 +102,10 @@ static void choose_tile(const xattn_problem *p, xattn_step *s) {
   take_all(p, s);
 }
 
-/* Room for the chunk's part of an operand in F32, where it is stored narrower. */
+/* Room for the chunk's part of an operand in F32, where it is stored narrower than products can read. */
 static xattn_operand widened(xattn_builder *b, const xattn_step *s, const xattn_operand *operand,
                              int64_t columns) {
-  if (operand->dtype == b->problem->dtype || s->tile[0] || s->key_pieces)
+  if (operand->dtype == b->problem->dtype || b->problem->limits.wide)
     return (xattn_operand){.slot = XATTN_SLOT_NONE};
   int64_t heads = operand->heads == 1 ? 1 : s->chunk[1] * (operand->heads / s->groups);
   return xattn_reserve_as(b, b->problem->dtype, operand->view.batch ? s->chunk[0] : 1, s->keys,
@@ -157,10 +158,9 @@ void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
         xattn_reserve_as(b, XATTN_F32, chunk[0], chunk[1] * chunk[2], chunk[3], own.score_ld)
             .offset;
   own.probabilities = own.scores;
-  if (p->dtype != XATTN_F32)
-    own.probabilities = xattn_reserve_as(b, b->problem->dtype, chunk[0], chunk[1] * chunk[2],
-                                         chunk[3], own.score_ld)
-                            .offset;
+  if (xattn_inner_dtype(p) != XATTN_F32)
+    own.probabilities =
+        xattn_reserve_as(b, p->dtype, chunk[0], chunk[1] * chunk[2], chunk[3], own.score_ld).offset;
   own.wide_b = widened(b, &own, &own.b, depth);
   own.wide_d = same_operand(&own.b, &own.d) ? own.wide_b : widened(b, &own, &own.d, columns);
   xattn_step *step = xattn_add_step(b, XATTN_STEP_ATTEND, text);

@@ -16,6 +16,11 @@ typedef struct xattn_context_side {
   xattn_operand k, v, key_bias;
 } xattn_context_side;
 
+/* Of what one step leaves to another. */
+static inline xattn_dtype xattn_inner_dtype(const xattn_problem *problem) {
+  return problem->limits.wide ? XATTN_F32 : problem->dtype;
+}
+
 /* A dense [batch, rows, heads, columns] block of the workspace. */
 xattn_operand xattn_reserve_as(xattn_builder *b, xattn_dtype dtype, int64_t batch, int64_t rows,
                                int64_t heads, int64_t columns);

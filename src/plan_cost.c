@@ -45,7 +45,7 @@ static xattn_cost linear_cost(const xattn_step *s, const xattn_limits *limits,
   xattn_cost cost = {.launches = 1, .seconds = rates->launch};
   double items = s->joined ? 1.0 : (double)s->batch;
   double rows = (double)s->batch * (double)s->rows / (items > 0.0 ? items : 1.0);
-  bool packed = limits->packing && xattn_slot_is_weight(s->b.slot);
+  bool packed = limits->packing && xattn_slot_is_weight(s->b.slot) && s->b.dtype == XATTN_F32;
   source b = packed || rows <= (double)limits->few_rows ? AS_IT_LIES : COPIED;
   add_products(&cost, rates, b, items * (double)s->heads, rows, (double)s->columns,
                (double)s->depth, s->a.dtype, s->b.dtype, s->c.dtype);
@@ -77,9 +77,9 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_limits *limits,
   source b = score_rows <= few ? AS_IT_LIES : COPIED, d = value_rows <= few ? AS_IT_LIES : COPIED;
   if (s->key_pieces && s->b.slot == s->d.slot && s->b.offset == s->d.offset) d = IN_CACHE;
   add_products(&cost, rates, b, score_products, score_rows, keys, (double)s->depth, s->a.dtype,
-               one_pass ? s->b.dtype : s->a.dtype, XATTN_F32);
+               s->wide_b.slot == XATTN_SLOT_NONE ? s->b.dtype : s->a.dtype, XATTN_F32);
   add_products(&cost, rates, d, value_products, value_rows, (double)s->columns, keys, s->a.dtype,
-               one_pass ? s->d.dtype : s->a.dtype, s->c.dtype);
+               s->wide_d.slot == XATTN_SLOT_NONE ? s->d.dtype : s->a.dtype, s->c.dtype);
   /* In one pass, what is stored in 16 bits is widened into the cache on the way. */
   if (one_pass && s->b.dtype != s->a.dtype)
     cost.seconds += score_products * keys * (double)s->depth * sizeof(float) / rates->stream;

@@ -25,7 +25,7 @@ xattn_operand xattn_reserve_as(xattn_builder *b, xattn_dtype dtype, int64_t batc
 
 static xattn_operand reserve(xattn_builder *b, int64_t batch, int64_t rows, int64_t heads,
                              int64_t columns) {
-  return xattn_reserve_as(b, b->problem->dtype, batch, rows, heads, columns);
+  return xattn_reserve_as(b, xattn_inner_dtype(b->problem), batch, rows, heads, columns);
 }
 
 static xattn_operand caller(const xattn_builder *b, xattn_slot slot, xattn_view view,
@@ -72,17 +72,24 @@ static void copy(xattn_builder *b, const char *text, int64_t batch, int64_t rows
   step->c = to;
 }
 
-/* The operand itself where a GEMM can read it, else a dense copy. A batch stride of 0 is kept: the
+/* The operand itself where a step can read it, else a dense copy of the dtype. A batch stride of 0 is kept: the
  * copy then has one item. */
-static xattn_operand readable(xattn_builder *b, xattn_operand operand, const char *text,
-                              int64_t batch, int64_t rows, int64_t heads, int64_t columns) {
+static xattn_operand readable_as(xattn_builder *b, xattn_dtype dtype, xattn_operand operand,
+                                 const char *text, int64_t batch, int64_t rows, int64_t heads,
+                                 int64_t columns) {
   int64_t limit = b->problem->limits.max_extent;
-  if (xattn_view_is_matrix(&operand.view, rows, columns, limit)) return operand;
+  if (operand.dtype == dtype && xattn_view_is_matrix(&operand.view, rows, columns, limit))
+    return operand;
   bool shared = operand.view.batch == 0;
-  xattn_operand dense = reserve(b, shared ? 1 : batch, rows, heads, columns);
+  xattn_operand dense = xattn_reserve_as(b, dtype, shared ? 1 : batch, rows, heads, columns);
   copy(b, text, shared ? 1 : batch, rows, heads, columns, operand, dense);
   if (shared) dense.view.batch = 0;
   return dense;
+}
+
+static xattn_operand readable(xattn_builder *b, xattn_operand operand, const char *text,
+                              int64_t batch, int64_t rows, int64_t heads, int64_t columns) {
+  return readable_as(b, operand.dtype, operand, text, batch, rows, heads, columns);
 }
 
 /* c = a·b + bias, over the heads of the problem where an operand has several. */
@@ -171,11 +178,11 @@ static xattn_operand stored_key_bias(const xattn_builder *b) {
 
 /* ------------------------------------------------------------------ the context's side */
 
-/* Where a product of y goes: to the store, or to the workspace, from where it is copied there if the store is
- * narrower. */
+/* Where a product of y goes: to the store, or to the workspace, from where it is copied there if the store has another
+ * dtype. */
 static xattn_operand place_for(xattn_builder *b, xattn_slot slot, int64_t heads, int64_t columns) {
   const xattn_problem *p = b->problem;
-  if (p->task == XATTN_TASK_CONTEXT && p->store.dtype == p->dtype)
+  if (p->task == XATTN_TASK_CONTEXT && p->store.dtype == xattn_inner_dtype(p))
     return stored(b, slot, heads, columns);
   return reserve(b, p->context_batch, p->keys, heads, columns);
 }
@@ -307,7 +314,9 @@ static xattn_operand make_query(xattn_builder *b) {
   const xattn_problem *p = b->problem;
   xattn_operand x = caller(b, XATTN_SLOT_X, p->x, 1);
   x = readable(b, x, "x, made dense", p->batch, p->queries, 1, p->query_dim);
-  if (b->form.scores == XATTN_SCORES_MERGE_Y) return x;
+  if (b->form.scores == XATTN_SCORES_MERGE_Y) /* x is what attends */
+    return readable_as(b, xattn_inner_dtype(p), x, "x, in F32", p->batch, p->queries, 1,
+                       p->query_dim);
   bool shared = p->x.batch == 0; /* the same queries for every item: projected once */
   int64_t batch = shared ? 1 : p->batch;
   xattn_operand result;
@@ -340,10 +349,11 @@ static xattn_operand make_query(xattn_builder *b) {
 
 /* ------------------------------------------------------------------ from the parts to out */
 
-/* Where out is written, which is the workspace if the caller's strides are not those of a matrix. */
+/* Where out is written, which is the workspace if a step cannot write it as it is. */
 static xattn_operand place_out(xattn_builder *b, int64_t heads, int64_t columns, bool *direct) {
   const xattn_problem *p = b->problem;
-  *direct = xattn_view_is_matrix(&p->out, p->queries, columns, p->limits.max_extent);
+  *direct = xattn_inner_dtype(p) == p->dtype &&
+            xattn_view_is_matrix(&p->out, p->queries, columns, p->limits.max_extent);
   if (*direct) return caller(b, XATTN_SLOT_OUT, p->out, heads);
   return reserve(b, p->batch, p->queries, heads, columns);
 }
@@ -416,7 +426,7 @@ static void merged_y(xattn_builder *b, xattn_operand a, const xattn_context_side
   const xattn_problem *p = b->problem;
   const char *text = p->out_bias ? "out = softmax(scale·S)·W + bo" : "out = softmax(scale·S)·W";
   xattn_operand bias = bias_if(b, p->out_bias, XATTN_SLOT_BO, 1, 0);
-  if (p->dtype == XATTN_F32 || p->heads == 1) {
+  if (xattn_inner_dtype(p) == XATTN_F32 || p->heads == 1) {
     xattn_add_attend(b, text, a, side, depth_of(b), p->out_dim, result, bias);
     return;
   }
@@ -447,7 +457,7 @@ static void to_out(xattn_builder *b, xattn_operand a, const xattn_context_side *
     (void)attend_to_heads(b, a, side, &result);
   }
   if (!direct)
-    copy(b, "out, with the caller's strides", p->batch, p->queries, heads, width, result,
+    copy(b, "out, as the caller's lies", p->batch, p->queries, heads, width, result,
          caller(b, XATTN_SLOT_OUT, p->out, heads));
 }
 
@@ -457,7 +467,8 @@ static void ready_heads(xattn_builder *b) {
   xattn_operand q = caller(b, XATTN_SLOT_X, p->x, p->heads);
   xattn_context_side side = {.k = caller(b, XATTN_SLOT_K, p->k, p->kv_heads),
                              .v = caller(b, XATTN_SLOT_V, p->v, p->kv_heads)};
-  q = readable(b, q, "Q, made dense", p->batch, p->queries, p->heads, p->head_dim);
+  q = readable_as(b, xattn_inner_dtype(p), q, "Q, made dense", p->batch, p->queries, p->heads,
+                  p->head_dim);
   side.k = readable(b, side.k, "K, made dense", p->batch, p->keys, p->kv_heads, p->head_dim);
   side.v = readable(b, side.v, "V, made dense", p->batch, p->keys, p->kv_heads, p->value_dim);
   to_out(b, q, &side);

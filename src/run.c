@@ -38,6 +38,7 @@ static void set_bias(const xattn_run *run, const xattn_step *step, const xattn_o
   if (bias->slot == XATTN_SLOT_NONE) return;
   xattn_matrix at = part(run, step, bias, item, group, head, 0);
   gemm->bias = at.data;
+  gemm->bias_dtype = at.dtype;
   for (int i = 0; i < 3; i++) gemm->bias_stride[i] = at.stride[i];
 }
 

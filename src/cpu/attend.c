@@ -19,7 +19,7 @@
 
 typedef struct tile {
   const float *a, *bias;
-  const char *b, *d;
+  int64_t b, d; /* the first elements of the item */
   float *c;
   int64_t rows, keys;             /* keys of the item */
   float *s, *packed_b, *packed_d; /* of a block of keys */
@@ -27,17 +27,12 @@ typedef struct tile {
   float *room;                    /* for a block of B or D that is widened */
 } tile;
 
-static const char *item_of(const xattn_matrix *m, int64_t b, int64_t group, int64_t head) {
-  int64_t size = (int64_t)xattn_dtype_size(m->dtype);
-  return (const char *)m->data + xattn_offset(m->stride, b, group, head) * size;
-}
-
-const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, const char *from,
+const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, int64_t element,
                             int64_t rows, int64_t columns, float *room, int64_t *ld) {
   *ld = m->ld;
-  if (m->dtype == XATTN_F32) return (const float *)(const void *)from;
+  if (m->dtype == XATTN_F32) return (const float *)m->data + element;
   *ld = columns;
-  isa->widen(m->dtype, rows, columns, (const uint16_t *)(const void *)from, m->ld, room);
+  isa->widen(m->dtype, rows, columns, (const uint16_t *)m->data + element, m->ld, room);
   return room;
 }
 
@@ -46,12 +41,13 @@ static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t i
   int64_t row = index % row_tiles * t->tile_rows, item = index / row_tiles;
   int64_t head = item % t->batch[2], group = item / t->batch[2] % t->batch[1];
   int64_t b = item / t->batch[2] / t->batch[1], keys = xattn_tile_width(t->tile_keys);
-  tile at = {.a = (const float *)(const void *)item_of(&t->a, b, group, head) + row * t->a.ld,
-             .b = item_of(&t->b, b, group, head),
-             .d = item_of(&t->d, b, group, head),
-             .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head) + row * t->c.ld,
-             .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
-             .keys = xattn_limited(t->limit, b, t->keys)};
+  tile at = {
+      .a = (const float *)t->a.data + xattn_offset(t->a.stride, b, group, head) + row * t->a.ld,
+      .b = xattn_offset(t->b.stride, b, group, head),
+      .d = xattn_offset(t->d.stride, b, group, head),
+      .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head) + row * t->c.ld,
+      .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
+      .keys = xattn_limited(t->limit, b, t->keys)};
   at.s = t->scratch + thread * xattn_tile_floats(t->tile_rows, t->tile_keys, t->k, t->n);
   at.room = device->scratch + thread * xattn_cpu_scratch();
   at.packed_b = at.s + keys * XATTN_TILE_PART;
@@ -95,10 +91,9 @@ static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at
 
 /* A block of keys of B, or of D. */
 static void pack(const xattn_attend *t, const xattn_isa *isa, const tile *at, const xattn_matrix *m,
-                 const char *from, int64_t first, int64_t keys) {
+                 int64_t element, int64_t first, int64_t keys) {
   int64_t ld, columns = m == &t->b ? t->k : t->n;
-  from += first * m->ld * (int64_t)xattn_dtype_size(m->dtype);
-  const float *rows = xattn_cpu_rows(isa, m, from, keys, columns, at->room, &ld);
+  const float *rows = xattn_cpu_rows(isa, m, element + first * m->ld, keys, columns, at->room, &ld);
   if (m == &t->b)
     isa->tile_pack(true, keys, t->k, rows, ld, at->packed_b);
   else

@@ -25,24 +25,19 @@ typedef struct rows {
 /* An item's operands. */
 typedef struct item {
   const float *a, *bias;
-  const char *b, *d;
+  int64_t b, d; /* the first elements */
   float *c;
   int64_t keys;
 } item;
 
-static int64_t size_of(const xattn_matrix *m) {
-  return (int64_t)xattn_dtype_size(m->dtype);
-}
-
 static item item_at(const xattn_attend *t, int64_t index) {
   int64_t head = index % t->batch[2], group = index / t->batch[2] % t->batch[1];
   int64_t b = index / t->batch[2] / t->batch[1];
-  item at = {
-      .a = (const float *)t->a.data + xattn_offset(t->a.stride, b, group, head),
-      .b = (const char *)t->b.data + xattn_offset(t->b.stride, b, group, head) * size_of(&t->b),
-      .d = (const char *)t->d.data + xattn_offset(t->d.stride, b, group, head) * size_of(&t->d),
-      .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head),
-      .keys = xattn_limited(t->limit, b, t->keys)};
+  item at = {.a = (const float *)t->a.data + xattn_offset(t->a.stride, b, group, head),
+             .b = xattn_offset(t->b.stride, b, group, head),
+             .d = xattn_offset(t->d.stride, b, group, head),
+             .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head),
+             .keys = xattn_limited(t->limit, b, t->keys)};
   if (t->key_bias) at.bias = t->key_bias + xattn_offset(t->key_bias_stride, b, group, head);
   return at;
 }
@@ -59,8 +54,7 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   }
   for (int64_t first = from; first < to; first += step) {
     int64_t keys = to - first < step ? to - first : step, ldb, ldd;
-    const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld * size_of(&t->b), keys,
-                                    t->k, room, &ldb);
+    const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys, t->k, room, &ldb);
     isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, b, ldb, at->bias ? at->bias + first : NULL, 0,
                   s, KEYS);
     for (int64_t i = 0; i < t->m; i++) {
@@ -70,9 +64,8 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
     }
     const float *d = b;
     ldd = ldb;
-    if (at->d != at->b)
-      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld * size_of(&t->d), keys, t->n, room,
-                         &ldd);
+    if (t->d.data != t->b.data || at->d != at->b)
+      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
     isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o,
                   r->ld);
   }

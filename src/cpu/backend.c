@@ -71,7 +71,8 @@ static xattn_limits cpu_limits(const xattn_device *device) {
                         .tile_keys = TILE_KEYS,
                         .few_rows = XATTN_FEW_ROWS,
                         .unpacked_rows = XATTN_FEWEST_ROWS,
-                        .packing = device->isa->lanes};
+                        .packing = device->isa->lanes,
+                        .wide = true};
 }
 
 /* Between what an EPYC and a Xeon do, each thread; what has narrower registers is guessed. */

@@ -55,6 +55,9 @@ typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64
 typedef void xattn_widen(xattn_dtype dtype, int64_t rows, int64_t columns, const uint16_t *from,
                          int64_t ld, float *to);
 
+/* F32 to F16 or BF16, rounded to nearest even. */
+typedef void xattn_narrow(xattn_dtype dtype, int64_t columns, const float *from, uint16_t *to);
+
 /* The kernels for one instruction set. */
 typedef struct xattn_isa {
   const char *name;
@@ -68,6 +71,7 @@ typedef struct xattn_isa {
   xattn_tile_multiply_f64 *tile_multiply_f64;
   xattn_few *few_dots, *few_rows;
   xattn_widen *widen;
+  xattn_narrow *narrow;
 } xattn_isa;
 
 /* Elements from the first item of a stack to another. */
@@ -99,8 +103,8 @@ void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *gemm, void *to
 xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
 xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
                                const xattn_softmax *softmax);
-/* Rows of B or D in F32: as they lie, or, of 16 bits, widened to `room`. */
-const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, const char *from,
+/* Rows of a matrix from an element on in F32: as they lie, or, of 16 bits, widened to `room`. */
+const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, int64_t element,
                             int64_t rows, int64_t columns, float *room, int64_t *ld);
 
 /* A row of C = O / l, or 0 where l is. */

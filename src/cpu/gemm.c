@@ -77,46 +77,91 @@ static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int6
 typedef struct product {
   int64_t m, n, k;
   bool b_transposed;
-  const float *a, *b, *first;
+  xattn_matrix a, b;
+  const float *first;
   float *c;
-  int64_t lda, ldb, first_ld, ldc;
+  int64_t first_ld, ldc;
   const float *packed;            /* B, or NULL */
   int64_t packed_width, packed_j; /* columns of all of it, and where this product starts */
 } product;
 
+/* Rows of a block of B, DEPTH or COLUMNS long; those of 16 bits are widened some at a time into `room`. */
+static void pack_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t l,
+                       int64_t depth, float *to, float *room) {
+  int64_t ld = p->b.ld, step = p->b.dtype == XATTN_F32 ? n : COLUMN_UNIT;
+  for (int64_t at = 0; at < n; at += step) {
+    int64_t now = smaller(n - at, step), columns = p->b_transposed ? depth : now;
+    int64_t from = p->b_transposed ? (j + at) * p->b.ld + l : l * p->b.ld + j + at;
+    const float *b =
+        xattn_cpu_rows(isa, &p->b, from, p->b_transposed ? now : depth, columns, room, &ld);
+    isa->tile_pack(p->b_transposed, now, depth, b, ld, to + at * depth);
+  }
+}
+
+/* A part of A, copied if that pays. */
+static const float *copy_block(const xattn_isa *isa, const product *p, int64_t i, int64_t rows,
+                               int64_t n, int64_t l, int64_t depth, float *to, int64_t *lda) {
+  int64_t from = i * p->a.ld + l;
+  const float *a = xattn_cpu_rows(isa, &p->a, from, rows, depth, to, lda);
+  if (a == to || depth == 0 || n <= WORTH_COPYING || *lda % SAME_SET != 0) return a;
+  /* Parts of rows: the hardware would start to fetch anew with each. */
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t d = 0; d < depth; d += LINE) __builtin_prefetch(a + (r + 2) * *lda + d);
+    memcpy(to + r * A_LD, a + r * *lda, (size_t)depth * sizeof *a);
+  }
+  *lda = A_LD;
+  return to;
+}
+
 /* Columns j to j + n, the part of k from l on. */
 static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t l,
                       float *scratch) {
-  int64_t depth = smaller(p->k - l, DEPTH);
+  int64_t depth = smaller(p->k - l, DEPTH), lda;
   const float *packed = scratch;
   float *copied = scratch + DEPTH * COLUMNS;
   if (p->packed)
     packed = p->packed + l * p->packed_width + depth * (p->packed_j + j);
   else
-    isa->tile_pack(p->b_transposed, n, depth,
-                   p->b + (p->b_transposed ? j * p->ldb + l : l * p->ldb + j), p->ldb, scratch);
+    pack_block(isa, p, j, n, l, depth, scratch, copied);
   for (int64_t i = 0; i < p->m; i += ROWS) {
-    int64_t rows = smaller(p->m - i, ROWS), lda = p->lda;
-    const float *a = p->a + i * p->lda + l, *first = l ? p->c : p->first;
+    int64_t rows = smaller(p->m - i, ROWS);
+    const float *a = copy_block(isa, p, i, rows, n, l, depth, copied, &lda);
+    const float *first = l ? p->c : p->first;
     int64_t first_ld = l ? p->ldc : p->first_ld;
-    if (depth && n > WORTH_COPYING && lda % SAME_SET == 0) {
-      /* Parts of rows: the hardware would start to fetch anew with each. */
-      for (int64_t r = 0; r < rows; r++) {
-        for (int64_t d = 0; d < depth; d += LINE) __builtin_prefetch(a + (r + 2) * lda + d);
-        memcpy(copied + r * A_LD, a + r * lda, (size_t)depth * sizeof *a);
-      }
-      a = copied;
-      lda = A_LD;
-    }
     isa->tile_multiply(rows, n, depth, a, lda, packed, first ? first + i * first_ld + j : NULL,
                        first_ld, p->c + i * p->ldc + j, p->ldc);
   }
 }
 
+/* So few rows that B is read as it lies. What has 16 bits is widened: all of A, and some rows of B at a time. */
+static bool is_few(const product *p) {
+  if (p->m > (p->packed ? XATTN_FEWEST_ROWS : XATTN_FEW_ROWS)) return false;
+  return (p->a.dtype == XATTN_F32 || p->m * p->k <= DEPTH * COLUMNS) &&
+         (p->b.dtype == XATTN_F32 || (p->b_transposed ? p->k : p->n) <= ROWS * A_LD);
+}
+
+static void multiply_few(const xattn_isa *isa, const product *p, float *scratch) {
+  int64_t all = p->b_transposed ? p->n : p->k, columns = p->b_transposed ? p->k : p->n, lda, ldb;
+  int64_t step = p->b.dtype == XATTN_F32 || columns == 0 ? all : ROWS * A_LD / columns, at = 0;
+  const float *a = xattn_cpu_rows(isa, &p->a, 0, p->m, p->k, scratch, &lda);
+  do {
+    int64_t now = smaller(all - at, step);
+    const float *first = p->first;
+    const float *b =
+        xattn_cpu_rows(isa, &p->b, at * p->b.ld, now, columns, scratch + DEPTH * COLUMNS, &ldb);
+    if (p->b_transposed)
+      isa->few_dots(p->m, now, p->k, a, lda, b, ldb, first ? first + at : NULL, p->first_ld,
+                    p->c + at, p->ldc);
+    else
+      isa->few_rows(p->m, p->n, now, a + at, lda, b, ldb, at ? p->c : first,
+                    at ? p->ldc : p->first_ld, p->c, p->ldc);
+    at += step;
+  } while (at < all);
+}
+
 static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
-  if (p->m <= (p->packed ? XATTN_FEWEST_ROWS : XATTN_FEW_ROWS)) {
-    xattn_few *few = p->b_transposed ? isa->few_dots : isa->few_rows;
-    few(p->m, p->n, p->k, p->a, p->lda, p->b, p->ldb, p->first, p->first_ld, p->c, p->ldc);
+  if (is_few(p)) {
+    multiply_few(isa, p, scratch);
     return;
   }
   for (int64_t j = 0; j < p->n; j += COLUMNS) {
@@ -155,6 +200,26 @@ void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *g, void *to) {
 
 /* ------------------------------------------------------------------ one call */
 
+/* A matrix from an element on. */
+static xattn_matrix from(const xattn_matrix *m, int64_t element) {
+  xattn_matrix at = *m;
+  at.data = (char *)m->data + element * (int64_t)xattn_dtype_size(m->dtype);
+  return at;
+}
+
+/* Where the sums of a product begin: at C, at a bias for every row, or at 0. A bias of 16 bits is widened into C. */
+static void begin_sums(const xattn_gemm *g, const xattn_isa *isa, int64_t bias_at, product *p) {
+  if (g->bias && g->bias_dtype == XATTN_F32) {
+    p->first = (const float *)g->bias + bias_at;
+    return;
+  }
+  for (int64_t i = 0; g->bias && i < p->m; i++)
+    isa->widen(g->bias_dtype, 1, p->n, (const uint16_t *)g->bias + bias_at, 0, p->c + i * p->ldc);
+  if (!g->bias && !g->accumulate) return;
+  p->first = p->c;
+  p->first_ld = p->ldc;
+}
+
 static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int64_t index,
                      float *scratch) {
   int64_t tile = index % (tiles.rows * tiles.columns);
@@ -172,19 +237,12 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
       .n = j_end - j,
       .k = xattn_limited(g->k_limit, b, g->k),
       .b_transposed = g->b_transposed,
-      .a = (const float *)g->a.data + xattn_offset(g->a.stride, b, group, head) + i * g->a.ld,
-      .b = (const float *)g->b.data + xattn_offset(g->b.stride, b, group, head) +
-           (g->b_transposed ? j * g->b.ld : j),
+      .a = from(&g->a, xattn_offset(g->a.stride, b, group, head) + i * g->a.ld),
+      .b = from(&g->b,
+                xattn_offset(g->b.stride, b, group, head) + (g->b_transposed ? j * g->b.ld : j)),
       .c = (float *)g->c.data + xattn_offset(g->c.stride, b, group, head) + i * g->c.ld + j,
-      .lda = g->a.ld,
-      .ldb = g->b.ld,
       .ldc = g->c.ld};
-  if (g->accumulate) {
-    p.first = p.c;
-    p.first_ld = p.ldc;
-  } else if (g->bias) {
-    p.first = (const float *)g->bias + xattn_offset(g->bias_stride, b, group, head) + j;
-  }
+  begin_sums(g, isa, xattn_offset(g->bias_stride, b, group, head) + j, &p);
   if (g->packed) {
     p.packed_width = xattn_filled_up(isa, g->n);
     p.packed_j = j;

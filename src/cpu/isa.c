@@ -14,6 +14,7 @@
   xattn_tile_multiply_f64 xattn_tile_multiply_f64_##isa;       \
   xattn_few xattn_few_dots_##isa, xattn_few_rows_##isa;        \
   xattn_widen xattn_widen_##isa;                               \
+  xattn_narrow xattn_narrow_##isa;                             \
   static const xattn_isa isa = {#isa,                          \
                                 LANES_##isa,                   \
                                 xattn_softmax_row_##isa,       \
@@ -25,7 +26,8 @@
                                 xattn_tile_multiply_f64_##isa, \
                                 xattn_few_dots_##isa,          \
                                 xattn_few_rows_##isa,          \
-                                xattn_widen_##isa}
+                                xattn_widen_##isa,             \
+                                xattn_narrow_##isa}
 enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16 };
 
 /* Worst first. The base is what every processor of the architecture has: SSE2,

@@ -36,6 +36,7 @@ static inline __attribute__((always_inline)) void block(const int rows, const in
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
   const real *a = t->a, *b = t->b;
+#pragma GCC unroll 4
   for (int64_t l = 0; l < t->k; l++) {
     vec row[VECTORS];
 #pragma GCC unroll 2
