@@ -67,19 +67,24 @@ static void take_all(const xattn_problem *p, xattn_step *s) {
   s->chunk[1] = s->groups;
 }
 
+/* Matrices that are sure to be of one size. Where items have lengths of their own, one may be long and the others short. */
+static int64_t even_matrices(const xattn_problem *p, int64_t of_an_item) {
+  return at_least_1((p->lengths ? 1 : p->batch) * of_an_item);
+}
+
 /* One pass over the keys as they lie for few rows, where each head has its own or all rows share them. Keys are cut so
- * that the device is filled. */
+ * that the device is filled evenly. */
 static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
-  enum { FEWEST_KEYS = 128, WIDEST = 16384 };
+  enum { FEWEST_KEYS = 128, WIDEST = 16384, PER_THREAD = 4 };
   int64_t in_group = s->heads / s->groups, rows = s->rows * (s->fold_scores ? in_group : 1);
   if (s->fold_scores != s->fold_values || rows > XATTN_FEW_ROWS || rows == 0 ||
       s->depth + s->columns > WIDEST)
     return false;
   take_all(p, s);
-  int64_t items = at_least_1(p->batch * s->heads / (s->fold_scores ? in_group : 1));
+  int64_t items = even_matrices(p, s->heads / (s->fold_scores ? in_group : 1));
   s->key_pieces = 1;
-  if (items >= p->limits.parallel) return true;
-  int64_t wanted = (2 * p->limits.parallel + items - 1) / items;
+  if (items % p->limits.parallel == 0) return true;
+  int64_t wanted = (PER_THREAD * p->limits.parallel + items - 1) / items;
   s->key_pieces = at_least_1(smaller(wanted, s->keys / FEWEST_KEYS));
   return true;
 }
@@ -92,11 +97,11 @@ static void choose_tile(const xattn_problem *p, xattn_step *s) {
   bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
   if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
   if (choose_pieces(p, s) || s->depth > WIDEST || s->columns > WIDEST) return;
-  int64_t items = at_least_1(p->batch * s->heads);
+  int64_t items = even_matrices(p, s->heads);
   int64_t pieces = at_least_1((s->rows + p->limits.tile_rows - 1) / p->limits.tile_rows);
   int64_t most = at_least_1(s->rows / FEWEST_ROWS);
   while (pieces < most && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
-  if (pieces * items < p->limits.parallel) return;
+  if (pieces * at_least_1(p->batch * s->heads) < p->limits.parallel) return;
   s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
   s->tile[1] = smaller(s->keys, p->limits.tile_keys);
   take_all(p, s);

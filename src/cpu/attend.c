@@ -77,12 +77,12 @@ static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at
   /* What fills up the last vector is 0 in B and D; scores there are -inf, so that no loop has a tail. */
   isa->tile_multiply(rows, at->bias ? keys : filled, t->k, at->a + row * t->a.ld, t->a.ld,
                      at->packed_b, at->bias ? at->bias + first : NULL, 0, at->s, ld);
-  for (int64_t i = 0; i < rows; i++) {
-    float *s = at->s + i * ld;
-    for (int64_t j = keys; j < filled; j++) s[j] = -INFINITY;
-    float factor = isa->softmax_part(s, filled, t->scale, &at->maximum[row + i], &at->sum[row + i]);
-    if (first && factor != 1.0F) isa->row_scale(o + i * width, o + i * width, t->n, factor);
-  }
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = keys; j < filled; j++) at->s[i * ld + j] = -INFINITY;
+  float factor[XATTN_TILE_PART];
+  isa->softmax_part(rows, filled, at->s, ld, t->scale, at->maximum + row, at->sum + row, factor);
+  for (int64_t i = 0; first && i < rows; i++)
+    if (factor[i] != 1.0F) isa->row_scale(o + i * width, o + i * width, t->n, factor[i]);
   isa->tile_multiply(rows, xattn_filled_up(isa, t->n), keys, at->s, ld, at->packed_d,
                      first ? o : NULL, width, o, width);
   for (int64_t i = 0; last && i < rows; i++)

@@ -14,7 +14,7 @@
 
 #include "cpu.h"
 
-enum { KEYS = 64 }; /* at a time */
+enum { KEYS = XATTN_ROWS_AHEAD }; /* at a time */
 
 typedef struct rows {
   float *o; /* of rows ld apart */
@@ -42,6 +42,14 @@ static item item_at(const xattn_attend *t, int64_t index) {
   return at;
 }
 
+static const xattn_next nothing = {"", 0, 0};
+
+/* The keys to come of B or D. */
+static xattn_next next_keys(const xattn_matrix *m, int64_t element, int64_t key) {
+  int64_t size = (int64_t)xattn_dtype_size(m->dtype);
+  return (xattn_next){(const char *)m->data + (element + key * m->ld) * size, m->ld * size, size};
+}
+
 /* `room` is for keys that are widened: those of B, then those of D. */
 static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *at, int64_t from,
                       int64_t to, rows *r, float *room) {
@@ -55,19 +63,19 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   for (int64_t first = from; first < to; first += step) {
     int64_t keys = to - first < step ? to - first : step, ldb, ldd;
     const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys, t->k, room, &ldb);
+    const bool same = t->d.data == t->b.data && at->d == at->b;
     isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, b, ldb, at->bias ? at->bias + first : NULL, 0,
-                  s, KEYS);
-    for (int64_t i = 0; i < t->m; i++) {
-      float factor = isa->softmax_part(s + i * KEYS, keys, t->scale, &r->maximum[i], &r->sum[i]);
-      if (first > from && factor != 1.0F)
-        isa->row_scale(r->o + i * r->ld, r->o + i * r->ld, t->n, factor);
-    }
+                  s, KEYS, next_keys(&t->b, at->b, first + XATTN_DOTS_AHEAD));
+    float factor[XATTN_FEW_ROWS];
+    isa->softmax_part(t->m, keys, s, KEYS, t->scale, r->maximum, r->sum, factor);
+    for (int64_t i = 0; i < t->m; i++)
+      if (first > from && factor[i] != 1.0F)
+        isa->row_scale(r->o + i * r->ld, r->o + i * r->ld, t->n, factor[i]);
     const float *d = b;
     ldd = ldb;
-    if (t->d.data != t->b.data || at->d != at->b)
-      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
-    isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o,
-                  r->ld);
+    if (!same) d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
+    isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o, r->ld,
+                  same ? nothing : next_keys(&t->d, at->d, first + XATTN_ROWS_AHEAD));
   }
 }
 
@@ -127,6 +135,7 @@ void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t) {
   for (int64_t index = 0; index < tasks; index++)
     one_task(t, device->isa, index / t->key_pieces, index % t->key_pieces,
              device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
-  for (int64_t index = 0; t->key_pieces > 1 && index < items; index++)
-    put_together(t, device->isa, index);
+  if (t->key_pieces == 1) return;
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1 && items > 1)
+  for (int64_t index = 0; index < items; index++) put_together(t, device->isa, index);
 }

@@ -28,9 +28,11 @@ typedef void xattn_softmax_row(const float *in, float *out, int64_t n, float sca
 /* out[j] = in[j]·factor, j < n; in may be out. */
 typedef void xattn_row_scale(const float *in, float *out, int64_t n, float factor);
 
-/* A further part of a softmax that is not whole yet: s[j] = exp(scale·(s[j] - maximum)), j < n, where the maximum, and
- * the sum of all so far, are brought up to date. What was summed by the maximum before counts by the factor that is returned. */
-typedef float xattn_softmax_part(float *s, int64_t n, float scale, float *maximum, float *sum);
+/* A further part of rows of a softmax, ld apart, that is not whole yet: s[j] = exp(scale·(s[j] - maximum)), j < n, where
+ * a row's maximum, and the sum of all so far, are brought up to date. What was summed by the maximum before counts by the
+ * factor. */
+typedef void xattn_softmax_part(int64_t rows, int64_t n, float *s, int64_t ld, float scale,
+                                float *maximum, float *sum, float *factor);
 
 /* B [k, n], or its transpose [n, k], rows ld apart, as tile_multiply wants it: k·(n filled up to whole vectors) elements. */
 typedef void xattn_tile_pack(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,
@@ -46,10 +48,18 @@ typedef void xattn_tile_multiply_f64(int64_t rows, int64_t n, int64_t k, const d
                                      int64_t lda, const double *packed, const double *first,
                                      int64_t first_ld, double *c, int64_t ldc);
 
+/* What will be read after B, laid out alike, and is fetched into the cache on the way, since the hardware starts anew with
+ * each row; row and item are bytes, 0 for nothing. Rows of B are read some at a time: it lies so many rows ahead. */
+enum { XATTN_DOTS_AHEAD = 16, XATTN_ROWS_AHEAD = 64 };
+typedef struct xattn_next {
+  const char *data;
+  int64_t row, item;
+} xattn_next;
+
 /* The same with B as it lies, for few rows: [n, k] for few_dots, [k, n] for few_rows. */
 typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
                        const float *b, int64_t ldb, const float *first, int64_t first_ld, float *c,
-                       int64_t ldc);
+                       int64_t ldc, xattn_next next);
 
 /* F16 or BF16, rows ld apart, to F32, rows dense. */
 typedef void xattn_widen(xattn_dtype dtype, int64_t rows, int64_t columns, const uint16_t *from,

@@ -9,10 +9,15 @@
 
 enum {
   ROWS = 4,
-  COLUMNS = XATTN_LANES == 16 ? 4 : 2, /* of dots: ROWS·COLUMNS sums in 32 or 16 registers */
-  VECTORS = XATTN_LANES == 16 ? 4 : 2, /* of C */
-  DEPTH = 16                           /* rows of B at a time */
+  COLUMNS = XATTN_LANES == 16 ? 4 : 3, /* of dots: ROWS·COLUMNS sums in 32 or 16 registers */
+  VECTORS = XATTN_LANES == 16 ? 4 : 3, /* of C */
+  DEPTH = XATTN_ROWS_AHEAD,            /* rows of B at a time */
+  LINE = 16                            /* floats of a line of the cache */
 };
+
+static inline void fetch(xattn_next next, int64_t row, int64_t column) {
+  __builtin_prefetch(next.data + row * next.row + column * next.item);
+}
 
 static inline vec load_tail(const float *from, int64_t count) {
   float part[W] = {0};
@@ -22,10 +27,37 @@ static inline vec load_tail(const float *from, int64_t count) {
 
 /* ------------------------------------------------------------------ B [n, k] */
 
+typedef float quad __attribute__((vector_size(4 * sizeof(float))));
+
+static inline quad four_of(vec v) {
+  quad part[W / 4];
+  memcpy(part, &v, sizeof part);
+#if XATTN_LANES == 16
+  return (part[0] + part[2]) + (part[1] + part[3]);
+#elif XATTN_LANES == 8
+  return part[0] + part[1];
+#else
+  return part[0];
+#endif
+}
+
+/* The sums of four vectors, each in the order of sum_of. */
+static inline void sums_of(vec v0, vec v1, vec v2, vec v3, float sums[4]) {
+  quad q0 = four_of(v0), q1 = four_of(v1), q2 = four_of(v2), q3 = four_of(v3);
+  quad s01 =
+      __builtin_shufflevector(q0, q1, 0, 4, 1, 5) + __builtin_shufflevector(q0, q1, 2, 6, 3, 7);
+  quad s23 =
+      __builtin_shufflevector(q2, q3, 0, 4, 1, 5) + __builtin_shufflevector(q2, q3, 2, 6, 3, 7);
+  quad s =
+      __builtin_shufflevector(s01, s23, 0, 1, 4, 5) + __builtin_shufflevector(s01, s23, 2, 3, 6, 7);
+  memcpy(sums, &s, sizeof s);
+}
+
 static inline __attribute__((always_inline)) void dots(const int rows, const int columns, int64_t k,
                                                        const float *a, int64_t lda, const float *b,
                                                        int64_t ldb, const float *first,
-                                                       int64_t first_ld, float *c, int64_t ldc) {
+                                                       int64_t first_ld, float *c, int64_t ldc,
+                                                       xattn_next next) {
   vec sum[ROWS][COLUMNS];
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++)
@@ -35,11 +67,10 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
   for (; l + W <= k; l += W) {
     vec column[COLUMNS];
 #pragma GCC unroll 4
-    for (int j = 0; j < columns; j++) {
-      column[j] = load(b + j * ldb + l);
-      /* Rows are short: the hardware would start anew with each. */
-      __builtin_prefetch(b + (columns + j) * ldb + l);
-    }
+    for (int j = 0; j < columns; j++) column[j] = load(b + j * ldb + l);
+      /* Each line of so many rows once: of W floats, a line has a part at LINE / W steps. */
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; j += LINE / W) fetch(next, j + (l / W) % (LINE / W), l);
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
       vec row = load(a + i * lda + l);
@@ -55,16 +86,20 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
       for (int j = 0; j < columns; j++) sum[i][j] += row * load_tail(b + j * ldb + l, k - l);
     }
   }
-#pragma GCC unroll 4
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 4
-    for (int j = 0; j < columns; j++)
-      c[i * ldc + j] = sum_of(sum[i][j]) + (first ? first[i * first_ld + j] : 0.0F);
+  for (int j = 0; j < columns; j++) {
+    float total[ROWS];
+    if (rows == ROWS)
+      sums_of(sum[0][j], sum[1][j], sum[2][j], sum[3][j], total);
+    else
+      total[0] = sum_of(sum[0][j]);
+    for (int i = 0; i < rows; i++)
+      c[i * ldc + j] = total[i] + (first ? first[i * first_ld + j] : 0.0F);
+  }
 }
 
 void XATTN_KERNEL(xattn_few_dots)(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
                                   const float *b, int64_t ldb, const float *first, int64_t first_ld,
-                                  float *c, int64_t ldc) {
+                                  float *c, int64_t ldc, xattn_next next) {
   for (int64_t j = 0; j < n;) {
     int64_t columns = n - j >= COLUMNS ? COLUMNS : 1;
     const float *column = b + j * ldb, *start = first ? first + j : NULL;
@@ -73,16 +108,17 @@ void XATTN_KERNEL(xattn_few_dots)(int64_t rows, int64_t n, int64_t k, const floa
       float *to = c + i * ldc + j;
       int64_t now = rows - i >= ROWS ? ROWS : 1;
       if (columns == COLUMNS && now == ROWS)
-        dots(ROWS, COLUMNS, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+        dots(ROWS, COLUMNS, k, row, lda, column, ldb, start_row, first_ld, to, ldc, next);
       else if (columns == COLUMNS)
-        dots(1, COLUMNS, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+        dots(1, COLUMNS, k, row, lda, column, ldb, start_row, first_ld, to, ldc, next);
       else if (now == ROWS)
-        dots(ROWS, 1, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+        dots(ROWS, 1, k, row, lda, column, ldb, start_row, first_ld, to, ldc, next);
       else
-        dots(1, 1, k, row, lda, column, ldb, start_row, first_ld, to, ldc);
+        dots(1, 1, k, row, lda, column, ldb, start_row, first_ld, to, ldc, next);
       i += now;
     }
     j += columns;
+    next.data += columns * next.row;
   }
 }
 
@@ -92,7 +128,7 @@ void XATTN_KERNEL(xattn_few_dots)(int64_t rows, int64_t n, int64_t k, const floa
 static inline __attribute__((always_inline)) void add_rows(const int rows, const int vectors,
                                                            int64_t k, const float *a, int64_t lda,
                                                            const float *b, int64_t ldb, float *c,
-                                                           int64_t ldc) {
+                                                           int64_t ldc, xattn_next next) {
   vec sum[ROWS][VECTORS];
 #pragma GCC unroll 4
   for (int i = 0; i < rows; i++)
@@ -102,6 +138,8 @@ static inline __attribute__((always_inline)) void add_rows(const int rows, const
     vec row[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) row[v] = load(b + l * ldb + v * W);
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v += LINE / W) fetch(next, l, v * W);
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
       vec element = all(a[i * lda + l]);
@@ -119,11 +157,16 @@ static inline __attribute__((always_inline)) void add_rows(const int rows, const
 static inline __attribute__((always_inline)) void few_rows(const int rows, int64_t n, int64_t k,
                                                            const float *a, int64_t lda,
                                                            const float *b, int64_t ldb, float *c,
-                                                           int64_t ldc) {
+                                                           int64_t ldc, xattn_next next) {
   int64_t j = 0;
-  for (; j + VECTORS * W <= n; j += VECTORS * W)
-    add_rows(rows, VECTORS, k, a, lda, b + j, ldb, c + j, ldc);
-  for (; j + W <= n; j += W) add_rows(rows, 1, k, a, lda, b + j, ldb, c + j, ldc);
+  for (; j + VECTORS * W <= n; j += VECTORS * W) {
+    add_rows(rows, VECTORS, k, a, lda, b + j, ldb, c + j, ldc, next);
+    next.data += VECTORS * W * next.item;
+  }
+  for (; j + W <= n; j += W) {
+    add_rows(rows, 1, k, a, lda, b + j, ldb, c + j, ldc, next);
+    next.data += W * next.item;
+  }
   for (; j < n; j++)
     for (int i = 0; i < rows; i++) {
       float sum = 0.0F;
@@ -134,7 +177,7 @@ static inline __attribute__((always_inline)) void few_rows(const int rows, int64
 
 void XATTN_KERNEL(xattn_few_rows)(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
                                   const float *b, int64_t ldb, const float *first, int64_t first_ld,
-                                  float *c, int64_t ldc) {
+                                  float *c, int64_t ldc, xattn_next next) {
   for (int64_t i = 0; i < rows && first != c; i++) {
     if (first)
       memcpy(c + i * ldc, first + i * first_ld, (size_t)n * sizeof *c);
@@ -144,8 +187,9 @@ void XATTN_KERNEL(xattn_few_rows)(int64_t rows, int64_t n, int64_t k, const floa
   for (int64_t l = 0; l < k; l += DEPTH) {
     int64_t depth = k - l < DEPTH ? k - l : DEPTH, i = 0;
     for (; i + ROWS <= rows; i += ROWS)
-      few_rows(ROWS, n, depth, a + i * lda + l, lda, b + l * ldb, ldb, c + i * ldc, ldc);
+      few_rows(ROWS, n, depth, a + i * lda + l, lda, b + l * ldb, ldb, c + i * ldc, ldc, next);
     for (; i < rows; i++)
-      few_rows(1, n, depth, a + i * lda + l, lda, b + l * ldb, ldb, c + i * ldc, ldc);
+      few_rows(1, n, depth, a + i * lda + l, lda, b + l * ldb, ldb, c + i * ldc, ldc, next);
+    next.data += depth * next.row;
   }
 }

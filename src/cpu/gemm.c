@@ -50,15 +50,26 @@ static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
+/* A packed B is multiplied by some rows at a time, and each thread takes the next when it is done. All threads should get
+ * as many. */
+static grid choose_packed_grid(const xattn_gemm *g, int64_t items, int threads) {
+  grid tiles = {divide_up(g->m, ROWS), 1};
+  if (threads == 1) return tiles;
+  int64_t wanted = divide_up(4 * (int64_t)threads, tiles.rows * items);
+  tiles.columns = smaller(wanted, divide_up(g->n, FEWEST_COLUMNS));
+  int64_t most = tiles.rows + threads;
+  while (tiles.rows < most && tiles.rows * tiles.columns * items % threads) tiles.rows++;
+  return tiles;
+}
+
 /* Tiles for the threads. Where B has to be packed, every tile packs its columns, so there is one for each thread, and
- * columns are cut before rows unless that leaves few of them. A packed B is multiplied by some rows at a time, and each
- * thread takes the next when it is done. */
+ * columns are cut before rows unless that leaves few of them. */
 static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
-  if (g->packed) {
-    int64_t rows = divide_up(g->m, ROWS), wanted = divide_up(4 * (int64_t)threads, rows * items);
-    return (grid){rows, threads == 1 ? 1 : smaller(wanted, divide_up(g->n, FEWEST_COLUMNS))};
-  }
-  if (threads == 1 || items % threads == 0 || items >= 4 * (int64_t)threads) return (grid){1, 1};
+  if (g->packed) return choose_packed_grid(g, items, threads);
+  bool even =
+      !g->n_limit.count && !g->k_limit.count; /* else one item may be long and the others short */
+  if (threads == 1 || (even && (items % threads == 0 || items >= 4 * (int64_t)threads)))
+    return (grid){1, 1};
   for (int64_t columns = threads; columns > 1; columns--)
     if (threads % columns == 0 && g->n >= columns * 2 * FEWEST_COLUMNS)
       return (grid){threads / columns, columns};
@@ -149,12 +160,14 @@ static void multiply_few(const xattn_isa *isa, const product *p, float *scratch)
     const float *first = p->first;
     const float *b =
         xattn_cpu_rows(isa, &p->b, at * p->b.ld, now, columns, scratch + DEPTH * COLUMNS, &ldb);
+    int64_t ahead = p->b_transposed ? XATTN_DOTS_AHEAD : XATTN_ROWS_AHEAD;
+    const xattn_next next = {(const char *)(b + ahead * ldb), ldb * (int64_t)sizeof *b, sizeof *b};
     if (p->b_transposed)
       isa->few_dots(p->m, now, p->k, a, lda, b, ldb, first ? first + at : NULL, p->first_ld,
-                    p->c + at, p->ldc);
+                    p->c + at, p->ldc, next);
     else
       isa->few_rows(p->m, p->n, now, a + at, lda, b, ldb, at ? p->c : first,
-                    at ? p->ldc : p->first_ld, p->c, p->ldc);
+                    at ? p->ldc : p->first_ld, p->c, p->ldc, next);
     at += step;
   } while (at < all);
 }
@@ -164,10 +177,12 @@ static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
     multiply_few(isa, p, scratch);
     return;
   }
-  for (int64_t j = 0; j < p->n; j += COLUMNS) {
+  /* All columns of a packed B, so that A is copied once. */
+  const int64_t columns = p->packed ? p->n : COLUMNS;
+  for (int64_t j = 0; j < p->n; j += columns) {
     int64_t l = 0;
     do {
-      one_block(isa, p, j, smaller(p->n - j, COLUMNS), l, scratch);
+      one_block(isa, p, j, smaller(p->n - j, columns), l, scratch);
       l += DEPTH;
     } while (l < p->k);
   }

@@ -20,8 +20,9 @@ static void narrow_row(const xattn_softmax *s, const xattn_isa *isa, int64_t in,
       int64_t n = keys - from < size ? keys - from : size, ld;
       const float *row = xattn_cpu_rows(isa, &s->in, in + from, 1, n, scratch, &ld);
       if (row != scratch) memcpy(scratch, row, (size_t)n * sizeof *row);
-      float ignored = 0.0F;
-      isa->softmax_part(scratch, n, s->scale, &maximum, pass && pieces > 1 ? &ignored : &sum);
+      float factor, ignored = 0.0F;
+      isa->softmax_part(1, n, scratch, 0, s->scale, &maximum, pass && pieces > 1 ? &ignored : &sum,
+                        &factor);
       if (!pass) continue;
       /* A sum of 0 has no key above -inf, whose row is 0. */
       isa->row_scale(scratch, scratch, n, sum == 0.0F ? 0.0F : 1.0F / sum);

@@ -10,51 +10,62 @@
 #include <math.h>
 
 #include "lanes.h"
+#if XATTN_LANES >= 8
+#include <immintrin.h>
+#endif
 
 typedef uint32_t uvec __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
 typedef int32_t ivec __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
 
-static inline vec select(ivec condition, vec yes, vec no) {
+static inline vec choose(ivec condition, vec yes, vec no) {
   return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
 }
 
-/* exp(x) for x <= 0 or NaN, to 1 ulp (tests/test_softmax.c measures it); below -87.33, where the
- * result is no longer a normal number, 0.
+/* exp(x) of GROUP or fewer vectors, for x <= 0 or NaN, to 1 ulp (tests/test_softmax.c measures it); below -87.33, where
+ * the result is no longer a normal number, 0.
  *
  *     n = round(x / ln 2),  r = x - n·ln 2 in two parts (Cody and Waite),  |r| <= ln 2 / 2
  *     exp(x) = 2^n · (1 + r + r²·p(r)),  p of degree 5 (Cephes expf)
  *
- * Adding 1.5·2^23 rounds to an integer and leaves it in the low bits; 2^n is built in the exponent. */
-static inline vec exp_negative(vec x) {
-  const float magic = 12582912.0F;
-  vec shifted = x * all(1.44269504088896341F) + all(magic);
-  vec n = shifted - all(magic);
-  vec r = x - n * all(0.693359375F);
-  r = r - n * all(-2.12194440e-4F);
-  vec p = all(1.9875691500E-4F);
-  p = p * r + all(1.3981999507E-3F);
-  p = p * r + all(8.3334519073E-3F);
-  p = p * r + all(4.1665795894E-2F);
-  p = p * r + all(1.6666665459E-1F);
-  p = p * r + all(5.0000001201E-1F);
-  p = p * (r * r) + r + all(1.0F);
+ * Adding 1.5·2^23 rounds to an integer and leaves it in the low bits; 2^n is built in the exponent. Each step is taken for
+ * all vectors before the next: the steps of one wait for one another. */
+enum { GROUP = 4 };
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
+
+static inline __attribute__((always_inline)) void exp_negative(const int count, vec x[GROUP]) {
+  static const float polynomial[] = {1.3981999507E-3F, 8.3334519073E-3F, 4.1665795894E-2F,
+                                     1.6666665459E-1F, 5.0000001201E-1F};
+  const vec magic = all(12582912.0F);
+  vec shifted[GROUP], r[GROUP], p[GROUP];
+  EACH shifted[i] = x[i] * all(1.44269504088896341F) + magic;
+  EACH r[i] = x[i] - (shifted[i] - magic) * all(0.693359375F);
+  EACH r[i] = r[i] - (shifted[i] - magic) * all(-2.12194440e-4F);
+  EACH p[i] = r[i] * all(1.9875691500E-4F) + all(polynomial[0]);
+#pragma GCC unroll 4
+  for (int term = 1; term < 5; term++) EACH p[i] = p[i] * r[i] + all(polynomial[term]);
+  EACH p[i] = p[i] * (r[i] * r[i]) + r[i] + all(1.0F);
   /* (bits of shifted - bits of magic) is n; the bias of the exponent is 127. Unsigned, since lanes far
    * below -87 wrap around before they are replaced. */
-  uvec power = ((uvec)shifted - (uvec)all(magic) + 127) << 23;
-  vec result = p * (vec)power;
-  return select((ivec)(x < all(-87.33F)), all(0.0F), result);
+  EACH p[i] *= (vec)(((uvec)shifted[i] - (uvec)magic + 127) << 23);
+  EACH x[i] = choose((ivec)(x[i] < all(-87.33F)), all(0.0F), p[i]);
+}
+
+/* b where one of them is not a number. */
+static inline vec greater(vec a, vec b) {
+#if XATTN_LANES == 16
+  return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif XATTN_LANES == 8
+  return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return choose((ivec)(a > b), a, b);
+#endif
 }
 
 static inline float largest(vec v) {
-  float half[XATTN_LANES];
-  store(half, v);
-  for (int width = XATTN_LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) half[i] = half[i] > half[i + width] ? half[i] : half[i + width];
-  return half[0];
-}
-
-static inline vec greater(vec a, vec b) {
-  return select((ivec)(a > b), a, b);
+  float lane[XATTN_LANES], most = -INFINITY;
+  store(lane, v);
+  for (int i = 0; i < XATTN_LANES; i++) most = lane[i] > most ? lane[i] : most;
+  return most;
 }
 
 /* The last, partial vector, filled up with -inf: neither the maximum nor the sum sees it. */
@@ -70,7 +81,7 @@ static inline void store_tail(float *to, vec v, int64_t count) {
   memcpy(to, part, (size_t)count * sizeof *to);
 }
 
-static float row_maximum(const float *in, int64_t n) {
+static inline __attribute__((always_inline)) float row_maximum(const float *in, int64_t n) {
   vec m0 = all(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
   int64_t j = 0;
   for (; j + 4 * W <= n; j += 4 * W) {
@@ -92,35 +103,32 @@ static void row_without_maximum(const float *in, float *out, int64_t n) {
 }
 
 /* out[j] = exp(scale·(in[j] - maximum)); returns their sum. */
-static float exponentials(const float *in, float *out, int64_t n, float scale, float maximum) {
-  vec m = all(maximum), s = all(scale);
-  vec s0 = all(0.0F), s1 = s0, s2 = s0, s3 = s0;
+static inline __attribute__((always_inline)) float exponentials(const float *in, float *out,
+                                                                int64_t n, float scale,
+                                                                float maximum) {
+  vec m = all(maximum), by = all(scale), sum[GROUP], e[GROUP];
+  const int count = GROUP;
+  EACH sum[i] = all(0.0F);
   int64_t j = 0;
-  for (; j + 4 * W <= n; j += 4 * W) {
-    vec e0 = exp_negative((load(in + j) - m) * s);
-    vec e1 = exp_negative((load(in + j + W) - m) * s);
-    vec e2 = exp_negative((load(in + j + 2 * W) - m) * s);
-    vec e3 = exp_negative((load(in + j + 3 * W) - m) * s);
-    store(out + j, e0);
-    store(out + j + W, e1);
-    store(out + j + 2 * W, e2);
-    store(out + j + 3 * W, e3);
-    s0 += e0;
-    s1 += e1;
-    s2 += e2;
-    s3 += e3;
+  for (; j + GROUP * W <= n; j += GROUP * W) {
+    EACH e[i] = (load(in + j + i * W) - m) * by;
+    exp_negative(GROUP, e);
+    EACH store(out + j + i * W, e[i]);
+    EACH sum[i] += e[i];
   }
   for (; j + W <= n; j += W) {
-    vec e = exp_negative((load(in + j) - m) * s);
-    store(out + j, e);
-    s0 += e;
+    e[0] = (load(in + j) - m) * by;
+    exp_negative(1, e);
+    store(out + j, e[0]);
+    sum[0] += e[0];
   }
   if (j < n) {
-    vec e = exp_negative((load_tail(in + j, n - j) - m) * s);
-    store_tail(out + j, e, n - j);
-    s1 += e;
+    e[0] = (load_tail(in + j, n - j) - m) * by;
+    exp_negative(1, e);
+    store_tail(out + j, e[0], n - j);
+    sum[1] += e[0];
   }
-  return sum_of((s0 + s1) + (s2 + s3));
+  return sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 void XATTN_KERNEL(xattn_row_scale)(const float *in, float *out, int64_t n, float factor) {
@@ -147,8 +155,8 @@ void XATTN_KERNEL(xattn_softmax_row)(const float *in, float *out, int64_t n, flo
 }
 
 /* While the maximum is still -inf nothing has been summed but NaN, if there was one, which 0 times it keeps. */
-float XATTN_KERNEL(xattn_softmax_part)(float *s, int64_t n, float scale, float *maximum,
-                                       float *sum) {
+static inline __attribute__((always_inline)) float softmax_part(float *s, int64_t n, float scale,
+                                                                float *maximum, float *sum) {
   float before = *maximum, now = row_maximum(s, n);
   if (now < before) now = before;
   if (now == -INFINITY) {
@@ -156,12 +164,20 @@ float XATTN_KERNEL(xattn_softmax_part)(float *s, int64_t n, float scale, float *
     for (int64_t j = 0; j < n; j++) *sum += s[j];
     return 1.0F;
   }
-  float factor = 1.0F;
-  if (before == -INFINITY)
-    factor = 0.0F;
-  else if (now != before)
-    factor = exp_negative(all((before - now) * scale))[0];
+  vec factor[GROUP] = {all(1.0F)};
+  if (before == -INFINITY) {
+    factor[0] = all(0.0F);
+  } else if (now != before) {
+    factor[0] = all((before - now) * scale);
+    exp_negative(1, factor);
+  }
   *maximum = now;
-  *sum = *sum * factor + exponentials(s, s, n, scale, now);
-  return factor;
+  *sum = *sum * factor[0][0] + exponentials(s, s, n, scale, now);
+  return factor[0][0];
+}
+
+void XATTN_KERNEL(xattn_softmax_part)(int64_t rows, int64_t n, float *s, int64_t ld, float scale,
+                                      float *maximum, float *sum, float *factor) {
+  for (int64_t i = 0; i < rows; i++)
+    factor[i] = softmax_part(s + i * ld, n, scale, &maximum[i], &sum[i]);
 }

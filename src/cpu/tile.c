@@ -17,7 +17,12 @@
 #endif
 #define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
 
-enum { ROWS = XATTN_LANES == 16 ? 12 : 6, VECTORS = 2, WIDTH = VECTORS * W };
+enum {
+  ROWS = XATTN_LANES == 16 ? 12 : 6,
+  VECTORS = 2,
+  WIDTH = VECTORS * W,
+  UNROLLED = XATTN_LANES == 16 ? 1 : 4 /* steps of k: the end of a short loop is foretold better */
+};
 
 /* C = first + A·B; first may be NULL for 0, or C. It is added last: small products added one by one to what is large would
  * each round by its size. */
@@ -36,7 +41,7 @@ static inline __attribute__((always_inline)) void block(const int rows, const in
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
   const real *a = t->a, *b = t->b;
-#pragma GCC unroll 4
+#pragma GCC unroll UNROLLED
   for (int64_t l = 0; l < t->k; l++) {
     vec row[VECTORS];
 #pragma GCC unroll 2
