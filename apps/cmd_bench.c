@@ -10,9 +10,10 @@
 #include "device.h"
 #include "options.h"
 #include "report.h"
+#include "roofline.h"
 
 typedef struct bench_arguments {
-  const char *cases, *only;
+  const char *cases, *only, *roofline;
   measure_options measure;
   device_arguments device;
   bool json, csv;
@@ -59,6 +60,8 @@ static int bench(const bench_arguments *arguments, const case_table *table, xatt
     return EXIT_FAILED;
   }
   int code = measure_cases(arguments, table, handle, place, results, &done);
+  if (arguments->roofline && done && roofline_write(arguments->roofline, place, results, done))
+    code = EXIT_FAILED;
   free(results);
   return code;
 }
@@ -105,6 +108,11 @@ static bool read_arguments(bench_arguments *a, int argc, char **argv, int *code)
        .kind = OPTION_FLAG,
        .to.flag = &a->csv,
        .help = "print comma-separated values instead of a table"},
+      {.name = "roofline",
+       .kind = OPTION_TEXT,
+       .value = "FILE",
+       .to.text = &a->roofline,
+       .help = "also draw the cases below what the machine can do, as SVG"},
   };
   const option_set set = {.command = "bench",
                           .synopsis = "[OPTION]...",
@@ -131,6 +139,7 @@ int cmd_bench(int argc, char **argv) {
   code = cases_read(arguments.cases, &table);
   if (!code && arguments.only && !cases_find(&table, arguments.cases, "--only", arguments.only))
     code = EXIT_FAILED;
+  if (!code && arguments.roofline) code = roofline_check(arguments.roofline);
   if (!code) code = open_device(&arguments.device, &handle, &place.device);
   if (!code) code = roof_measure(handle, &place.device, &place.roof);
   if (!code) code = bench(&arguments, &table, handle, &place);
