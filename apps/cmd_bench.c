@@ -1,133 +1,68 @@
 /* xattn bench: times random layers of the sizes in a table. */
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xattn.h>
 
+#include "bench_report.h"
 #include "cases.h"
 #include "commands.h"
 #include "device.h"
-#include "machine.h"
-#include "measure.h"
 #include "options.h"
 #include "report.h"
+#include "roofline.h"
 
 typedef struct bench_arguments {
-  const char *cases, *only;
+  const char *cases, *only, *roofline;
   measure_options measure;
   device_arguments device;
   bool json, csv;
 } bench_arguments;
 
-/* ------------------------------------------------------------------ the report */
-
-/* A form of output: what comes first, per case, and last. `index` counts cases from 0. */
-typedef struct report {
-  void (*begin)(const machine *here, const xattn_handle_info *device);
-  void (*row)(const measurement *result, size_t index);
-  void (*end)(void);
-} report;
-
-static double gflops(double flops, const measurement *result) {
-  return result->ms.median > 0 ? flops / result->ms.median * 1e-6 : 0;
-}
-
-static void text_begin(const machine *here, const xattn_handle_info *device) {
-  printf("cpu      ");
-  print_safe(stdout, here->cpu);
-  printf(", %d cores\n", here->cores);
-  print_device(device);
-  putchar('\n');
-  printf("%-16s %-16s %8s %10s %10s %10s %11s %13s %7s\n", "case", "plan", "runs", "ms median",
-         "ms min", "ms p99", "GFLOP/s", "GFLOP/s dir.", "allocs");
-}
-
-static void text_row(const measurement *result, size_t index) {
-  (void)index;
-  printf("%-16s %-16s %8zu %10.3f %10.3f %10.3f %11.1f %13.1f %7" PRIu64 "\n", result->what->name,
-         result->plan.name, result->runs, result->ms.median, result->ms.min, result->ms.p99,
-         gflops(result->plan.flops, result), gflops(result->plan.flops_direct, result),
-         result->allocations);
-}
-
-static void text_end(void) {
-  printf("\nGFLOP/s: of the operations done; dir.: of those the direct form would have needed\n");
-}
-
-static void json_begin(const machine *here, const xattn_handle_info *device) {
-  printf("{\"machine\":{\"cpu\":");
-  print_json_string(stdout, here->cpu);
-  printf(",\"cores\":%d,", here->cores);
-  print_device_json(device);
-  printf("},\"cases\":[");
-}
-
-static void json_row(const measurement *result, size_t index) {
-  printf("%s\n{\"case\":", index ? "," : "");
-  print_json_string(stdout, result->what->name);
-  printf(",\"plan\":");
-  print_json_string(stdout, result->plan.name);
-  printf(",\"runs\":%zu,\"ms\":{\"median\":%.6f,\"min\":%.6f,\"p99\":%.6f}", result->runs,
-         result->ms.median, result->ms.min, result->ms.p99);
-  printf(",\"gflop_done\":%.9g,\"gflop_direct\":%.9g", result->plan.flops * 1e-9,
-         result->plan.flops_direct * 1e-9);
-  printf(",\"gflops_done\":%.3f,\"gflops_direct\":%.3f,\"allocations\":%" PRIu64 "}",
-         gflops(result->plan.flops, result), gflops(result->plan.flops_direct, result),
-         result->allocations);
-}
-
-static void json_end(void) {
-  printf("]}\n");
-}
-
-/* The machine is a comment, which the usual readers of CSV can be told to skip. */
-static void csv_begin(const machine *here, const xattn_handle_info *device) {
-  printf("# cpu: ");
-  print_safe(stdout, here->cpu);
-  printf("; cores: %d; device: %s: ", here->cores, device->device);
-  print_safe(stdout, device->detail);
-  printf("; threads: %d\n", (int)device->threads);
-  printf("case,plan,runs,ms_median,ms_min,ms_p99,gflops_done,gflops_direct,allocations\n");
-}
-
-static void csv_row(const measurement *result, size_t index) {
-  (void)index;
-  printf("%s,%s,%zu,%.6f,%.6f,%.6f,%.3f,%.3f,%" PRIu64 "\n", result->what->name, result->plan.name,
-         result->runs, result->ms.median, result->ms.min, result->ms.p99,
-         gflops(result->plan.flops, result), gflops(result->plan.flops_direct, result),
-         result->allocations);
-}
-
-static void csv_end(void) {
-}
-
-static report choose_report(const bench_arguments *arguments) {
-  if (arguments->json) return (report){json_begin, json_row, json_end};
-  if (arguments->csv) return (report){csv_begin, csv_row, csv_end};
-  return (report){text_begin, text_row, text_end};
-}
-
 /* ------------------------------------------------------------------ the cases */
 
-/* A case that fails is complained about and left out; the others are still worth having. */
+static const bench_report *choose_report(const bench_arguments *arguments) {
+  return arguments->json ? &bench_json : arguments->csv ? &bench_csv : &bench_text;
+}
+
+/* Measures into `results`, which has room for every case, and counts them. A case that fails is complained about and
+ * left out; the others are still worth having. */
 static int measure_cases(const bench_arguments *arguments, const case_table *table,
-                         xattn_handle *handle, const report *form) {
+                         xattn_handle *handle, const bench_place *place, measurement *results,
+                         size_t *done) {
+  const bench_report *form = choose_report(arguments);
   int code = EXIT_FINE;
-  size_t done = 0;
+  form->begin(place);
   for (size_t i = 0; i < table->count; i++) {
     const bench_case *one = &table->cases[i];
     if (arguments->only && strcmp(one->name, arguments->only) != 0) continue;
     char subject[4400];
     (void)snprintf(subject, sizeof subject, "%s:%d: case %s", arguments->cases, one->line,
                    one->name);
-    measurement result;
-    if (measure(handle, subject, one, &arguments->measure, &result)) {
+    if (measure(handle, subject, one, &arguments->measure, &results[*done])) {
       code = EXIT_FAILED;
       continue;
     }
-    form->row(&result, done++);
+    form->row(place, &results[*done], *done);
     (void)fflush(stdout); /* a case may take seconds: show it when it is there */
+    ++*done;
   }
+  form->end();
+  return code;
+}
+
+static int bench(const bench_arguments *arguments, const case_table *table, xattn_handle *handle,
+                 const bench_place *place) {
+  size_t done = 0;
+  measurement *results = calloc(table->count, sizeof *results);
+  if (!results) {
+    complain(arguments->cases, "no memory for the results of %zu cases", table->count);
+    return EXIT_FAILED;
+  }
+  int code = measure_cases(arguments, table, handle, place, results, &done);
+  if (arguments->roofline && done && roofline_write(arguments->roofline, place, results, done))
+    code = EXIT_FAILED;
+  free(results);
   return code;
 }
 
@@ -173,13 +108,20 @@ static bool read_arguments(bench_arguments *a, int argc, char **argv, int *code)
        .kind = OPTION_FLAG,
        .to.flag = &a->csv,
        .help = "print comma-separated values instead of a table"},
+      {.name = "roofline",
+       .kind = OPTION_TEXT,
+       .value = "FILE",
+       .to.text = &a->roofline,
+       .help = "also draw the cases below what the machine can do, as SVG"},
   };
-  const option_set set = {
-      .command = "bench",
-      .synopsis = "[OPTION]...",
-      .summary = "Times forwards of random layers and inputs, whose sizes come from a file.\n",
-      .rows = rows,
-      .count = sizeof rows / sizeof *rows};
+  const option_set set = {.command = "bench",
+                          .synopsis = "[OPTION]...",
+                          .summary =
+                              "Times forwards of random layers and inputs, whose sizes come from a "
+                              "file, beside what the\n"
+                              "machine can do, which is measured first.\n",
+                          .rows = rows,
+                          .count = sizeof rows / sizeof *rows};
   if (!options_parse(&set, argc, argv, code)) return false;
   if (!a->json || !a->csv) return true;
   complain("--csv", "cannot go together with --json");
@@ -191,20 +133,16 @@ int cmd_bench(int argc, char **argv) {
   bench_arguments arguments = {0};
   case_table table = {0};
   xattn_handle *handle = NULL;
-  xattn_handle_info device;
+  bench_place place = {.here = machine_here()};
   int code;
   if (!read_arguments(&arguments, argc, argv, &code)) return code;
   code = cases_read(arguments.cases, &table);
   if (!code && arguments.only && !cases_find(&table, arguments.cases, "--only", arguments.only))
     code = EXIT_FAILED;
-  if (!code) code = open_device(&arguments.device, &handle, &device);
-  if (!code) {
-    report form = choose_report(&arguments);
-    machine here = machine_here();
-    form.begin(&here, &device);
-    code = measure_cases(&arguments, &table, handle, &form);
-    form.end();
-  }
+  if (!code && arguments.roofline) code = roofline_check(arguments.roofline);
+  if (!code) code = open_device(&arguments.device, &handle, &place.device);
+  if (!code) code = roof_measure(handle, &place.device, &place.roof);
+  if (!code) code = bench(&arguments, &table, handle, &place);
   xattn_destroy(handle);
   cases_free(&table);
   return code;

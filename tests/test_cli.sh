@@ -79,6 +79,16 @@ json_on_stdout() {
   fi
 }
 
+# json_holds NAME EXPRESSION: an expression of Python about the object j on stdout, and its first case c.
+json_holds() {
+  holds "$1: valid" json_on_stdout
+  command -v python3 >/dev/null || return 0
+  holds "$1: $2" python3 -c 'import json, sys
+j = json.load(open(sys.argv[1]))
+c = j.get("cases", [None])[0]
+assert eval(sys.argv[2])' "$tmp/stdout" "$2"
+}
+
 # ------------------------------------------------------------------ making files
 
 # le BYTES NUMBER: the number in little-endian.
@@ -366,16 +376,62 @@ says 'evil file name' 'no\\u\{1b\}\[31msuch'
 # ------------------------------------------------------------------ bench
 
 printf '# comment\n\nsmall 1 2 3 4 5 2 3 4 # more\r\nbare\t2 3 4 5 6 1 7\n' >cases.txt
-exits 0 bench bench --cases cases.txt --seconds 0
+exits 0 bench bench --device cpu --cases cases.txt --seconds 0
 prints bench '^cpu +.*cores$'
-prints bench '^small +[^ ]+ +5 .* 0$'
-prints bench '^bare +[^ ]+ +5 .* 0$'
-exits 0 'bench json' bench --cases cases.txt --seconds 0.01 --json --threads 1
-holds 'bench json: valid' json_on_stdout
+prints bench '^roof +multiply-adds [0-9.e+]+ GFLOP/s \([a-z0-9]+\), products [0-9.e+]+ GFLOP/s; memory read [0-9.e+]+ GB/s, copied [0-9.e+]+ GB/s$'
+prints bench '^case +plan +runs +ms median +ms min +ms p99 +GFLOP/s +direct +GB/s +%FMA +%GEMM +%copy +ms floor +x floor +allocs$'
+prints bench '^small +[^ ]+ +5( +[0-9.]+){11} +0$'
+prints bench '^bare +[^ ]+ +5( +[0-9.]+){11} +0$'
+holds 'bench: fits 140 columns' [ "$(grep -E '^(case|small|GFLOP/s|%FMA|ms floor)' "$tmp/stdout" | wc -L)" -le 140 ]
+exits 0 'bench json' bench --device cpu --cases cases.txt --seconds 0.01 --json --threads 1 --roofline r.svg
 prints 'bench json' '"case":"small","plan":"[^"]+","runs":[0-9]+,"ms":\{"median":'
+json_holds 'bench json' 'all(j["machine"]["roof"][k] > 0 for k in ("fma", "read", "copy"))'
+json_holds 'bench json' 'not j["machine"]["roof"]["from_rates"]'
+json_holds 'bench json' 'j["machine"]["rates"]["source"] == "calibrated"'
+# What is printed is rounded.
+json_holds 'bench json' 'abs(c["bytes"] / c["ms"]["median"] * 1e-6 - c["gbytes_per_s"]) < 0.01'
+json_holds 'bench json' 'abs(c["gflops_done"] * 1e11 / j["machine"]["roof"]["fma"] - c["percent_fma"]) < 0.1'
+json_holds 'bench json' 'abs(c["ms_floor"] - 1e3 * max(c["gflop_done"] * 1e9 / j["machine"]["roof"]["fma"], c["bytes"] / j["machine"]["roof"]["copy"])) < 1e-6'
+json_holds 'bench json' 'all(k in c for k in ("percent_gemm", "percent_copy", "x_floor", "allocations"))'
+if command -v python3 >/dev/null; then
+  holds 'roofline: XML with a point and a label for each case' python3 -c 'import sys
+import xml.etree.ElementTree as xml
+root, svg = xml.parse("r.svg").getroot(), "{http://www.w3.org/2000/svg}"
+labels = [e.text for e in root.iter(svg + "text")]
+points = [e.text.split(":")[0] for e in root.iter(svg + "title")]
+sys.exit(sorted(points) != ["bare", "small"] or not set(points) <= set(labels))'
+  holds 'bench json as Markdown' python3 -c 'import subprocess, sys
+text = subprocess.run(sys.argv[1:], check=True, capture_output=True, text=True).stdout
+rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+sys.exit([row[1] for row in rows] != [" case ", " small ", " bare "] or {len(row) for row in rows} != {10})' \
+    python3 "$root/bench/performance.py" "$tmp/stdout"
+fi
+holds 'roofline: no temporary file' [ -z "$(find . -name '*.tmp')" ]
 exits 0 'bench csv' bench --cases cases.txt --seconds 0 --csv --reuse-context
-prints 'bench csv' '^case,plan,runs,ms_median,ms_min,ms_p99,gflops_done,gflops_direct,allocations$'
-prints 'bench csv' '^bare,[^,]+,5,.*,0$'
+prints 'bench csv' '^# cpu: .*; threads: [0-9]+; GFLOP/s of multiply-adds: [0-9.]+ \([a-z0-9]+\); of products: [0-9.]+; GB/s of memory read: '
+prints 'bench csv' '^case,plan,runs,ms_median,ms_min,ms_p99,gflops_done,gflops_direct,allocations,bytes,gbytes_per_s,percent_fma,percent_gemm,percent_copy,ms_floor,x_floor$'
+prints 'bench csv' '^bare,[^,]+,5(,[0-9.]+){5},0(,[0-9.e+]+){7}$'
+
+# no_picture NAME PATTERN FILE: the roofline cannot be written there, which is said before anything is measured.
+no_picture() {
+  local before
+  before=$(ls -A)
+  exits 1 "$1" bench --cases cases.txt --seconds 0 --roofline "$3"
+  says "$1" "$2"
+  holds "$1: nothing on stdout" is_empty "$tmp/stdout"
+  holds "$1: nothing left" [ "$(ls -A)" = "$before" ]
+}
+no_picture 'roofline in no directory' '^xattn bench: none/r\.svg: .*No such file' none/r.svg
+no_picture 'roofline is a directory' '^xattn bench: \.: is there and is not a regular file' .
+no_picture 'roofline below a file' '^xattn bench: x\.npy/r\.svg: ' x.npy/r.svg
+no_picture 'roofline is a device' '^xattn bench: /dev/null: is there and is not a regular file' /dev/null
+exits 2 'roofline without a name' bench --cases cases.txt --roofline ''
+says 'roofline without a name' '^xattn bench: --roofline: the name is empty'
+printf 'old' >old.svg
+exits 1 'roofline of no case' bench --cases cases.txt --plan dance --roofline old.svg
+holds 'roofline of no case: file untouched' [ "$(cat old.svg)" = old ]
+rm -f old.svg r.svg
+
 exits 0 'bench only' bench --cases cases.txt --seconds 0 --csv --only bare
 holds 'bench only: one row' [ "$(grep -c '^[^#]' "$tmp/stdout")" -eq 2 ]
 exits 1 'bench only unknown' bench --cases cases.txt --only medium
@@ -411,23 +467,15 @@ exits 1 'case too large' bench --device cpu --seconds 0 --cases \
   <(echo 'vast 1048576 1048576 1048576 1048576 1048576 1 1')
 says 'case too large' ':1: case vast: '
 
-# The table that comes with the program.
-grep -Ev '^ *(#|$)' "$root/bench/shapes/cases.txt" | awk 'NF < 8 || NF > 9 { exit 1 }' ||
-  verdict 'cases.txt: fields' 1
+# The tables that come with the program.
+for table in "$root"/bench/shapes/*.txt; do
+  exits 0 "$table" plan --device cpu --cases "$table" --csv
+  holds "$table: every case" [ "$(grep -Evc '^ *(#|$)' "$table")" -eq "$(grep -Evc '^(#|case,)' "$tmp/stdout")" ]
+done
 exits 0 'cases.txt' bench --cases "$root/bench/shapes/cases.txt" --only mt --seconds 0 --json
 prints 'cases.txt' '"case":"mt"'
 
 # ------------------------------------------------------------------ plan
-
-# json_holds NAME EXPRESSION: an expression of Python about the object j on stdout, and its first case c.
-json_holds() {
-  holds "$1: valid" json_on_stdout
-  command -v python3 >/dev/null || return 0
-  holds "$1: $2" python3 -c 'import json, sys
-j = json.load(open(sys.argv[1]))
-c = j.get("cases", [None])[0]
-assert eval(sys.argv[2])' "$tmp/stdout" "$2"
-}
 
 small=(plan --device cpu --shape "2,3,5,8,4" --heads 2)
 exits 0 plan "${small[@]}" --out-dim 6
