@@ -93,14 +93,16 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
  * most of what would be moved, there are rows enough to pack keys and values for, and tiles enough for the
  * device. */
 static void choose_tile(const xattn_problem *p, xattn_step *s) {
-  enum { WIDEST = 256, FEWEST_ROWS = 48, PER_THREAD = 4 };
+  enum { WIDEST = 256, FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
   bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
   if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
   if (choose_pieces(p, s) || s->depth > WIDEST || s->columns > WIDEST) return;
   int64_t items = even_matrices(p, s->heads);
   int64_t pieces = at_least_1((s->rows + p->limits.tile_rows - 1) / p->limits.tile_rows);
-  int64_t most = at_least_1(s->rows / FEWEST_ROWS);
-  while (pieces < most && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
+  /* Every tile packs all keys and values, which a few hundred rows pay for. */
+  int64_t most = at_least_1(s->rows / FEWEST_ROWS), cheap = s->rows / MANY_ROWS;
+  while (pieces < most && pieces * items < p->limits.parallel) pieces++;
+  while (pieces < cheap && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
   if (pieces * at_least_1(p->batch * s->heads) < p->limits.parallel) return;
   s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
   s->tile[1] = smaller(s->keys, p->limits.tile_keys);
