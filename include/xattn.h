@@ -118,9 +118,9 @@ XATTN_API const char *xattn_status_message(xattn_status status);
 
 /* ------------------------------------------------------------------ tensors */
 
-/* X(name, number, short name, bytes of one element). Numbers are pinned. A call's tensors are F32 or,
- * on CUDA, all F16 or all BF16; sums and softmax are F32 always. The other types are read from files
- * and converted (see xattn_tensor_convert). */
+/* X(name, number, short name, bytes of one element). Numbers are pinned. A call's tensors are all F32, all
+ * F16 or all BF16; sums and softmax are F32 always, and on the CPU so is all that lies between inputs and
+ * out. The other types are read from files and converted (see xattn_tensor_convert). */
 #define XATTN_DTYPE_LIST(X)          \
   X(XATTN_F32, 1, "F32", 4)          \
   X(XATTN_F16, 2, "F16", 2)          \
@@ -496,7 +496,7 @@ XATTN_API xattn_status xattn_attention(xattn_handle *handle, const xattn_tensor 
                                        const xattn_options *options, const xattn_tensor *out);
 
 /* out = softmax(scale·scores) over the last dimension, in one read and one write; scale > 0.
- *     scores, out [..., Nk], rank 1 to 4, last stride 1; on CUDA any pair of F32, F16 and BF16. out may be
+ *     scores, out [..., Nk], rank 1 to 4, last stride 1; any pair of F32, F16 and BF16. out may be
  *     scores itself (same data, dtype and strides). options->key_lengths: one per entry of the first dimension, needs rank 2 to 4;
  *     what lies behind a length is written as 0. A row that has no key, or only -inf, becomes 0. */
 XATTN_API xattn_status xattn_scale_softmax(xattn_handle *handle, const xattn_tensor *scores,
