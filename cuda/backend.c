@@ -129,8 +129,16 @@ static xattn_status download(xattn_error *error, xattn_device *device, const voi
 
 /* ---- steps */
 
-static xattn_status gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm) {
-  AT_DEVICE(error, device->index, xattn_cuda_gemm(error, device, gemm));
+static xattn_status each_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemms,
+                              int count) {
+  xattn_status status = XATTN_OK;
+  for (int i = 0; i < count && !status; i++) status = xattn_cuda_gemm(error, device, &gemms[i]);
+  return status;
+}
+
+static xattn_status gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemms,
+                         int count) {
+  AT_DEVICE(error, device->index, each_gemm(error, device, gemms, count));
 }
 
 static xattn_status softmax(xattn_error *error, xattn_device *device,

@@ -183,7 +183,9 @@ struct xattn_backend {
   int64_t (*packed_elements)(const xattn_device *device, const xattn_gemm *gemm);
   void (*pack)(const xattn_device *device, const xattn_gemm *gemm, void *to);
 
-  xattn_status (*gemm)(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
+  /* Products that do not wait for one another. */
+  xattn_status (*gemm)(xattn_error *error, xattn_device *device, const xattn_gemm *gemms,
+                       int count);
   xattn_status (*softmax)(xattn_error *error, xattn_device *device, const xattn_softmax *softmax);
   xattn_status (*attend)(xattn_error *error, xattn_device *device, const xattn_attend *attend);
   xattn_status (*copy)(xattn_error *error, xattn_device *device, const xattn_copy *copy);

@@ -35,7 +35,7 @@ static xattn_status multiply(const bench *b) {
                      .a = matrix(b, b->a, b->k, b->m * b->k),
                      .b = matrix(b, b->b, b->k, b->n * b->k),
                      .c = matrix(b, b->c, b->n, b->m * b->n)};
-  return b->handle->backend->gemm(&b->handle->error, b->handle->device, &gemm);
+  return b->handle->backend->gemm(&b->handle->error, b->handle->device, &gemm, 1);
 }
 
 static xattn_status soften(const bench *b) {

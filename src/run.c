@@ -72,9 +72,22 @@ xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step) {
                       .b = part(run, step, &step->b, 0, 0, 0, 0)};
 }
 
+/* Products that wait to be run together. */
+typedef struct batch {
+  xattn_gemm gemm[XATTN_MAX_STEPS];
+  int count;
+} batch;
+
+static xattn_status flush(xattn_error *error, xattn_run *run, batch *waiting) {
+  int count = waiting->count;
+  waiting->count = 0;
+  run->launches += (uint64_t)count;
+  return count ? run->backend->gemm(error, run->device, waiting->gemm, count) : XATTN_OK;
+}
+
 static xattn_status linear_items(xattn_error *error, xattn_run *run, const xattn_step *step,
                                  const void *packed, int64_t first, int64_t items,
-                                 const xattn_operand *bias) {
+                                 const xattn_operand *bias, batch *waiting) {
   xattn_gemm gemm = xattn_run_weight(run, step);
   gemm.m = step->joined ? items * step->rows : step->rows;
   gemm.batch[0] = step->joined ? 1 : items;
@@ -83,20 +96,21 @@ static xattn_status linear_items(xattn_error *error, xattn_run *run, const xattn
   gemm.c = part(run, step, &step->c, first, 0, 0, 0);
   gemm.packed = packed;
   set_bias(run, step, bias, 0, 0, 0, &gemm);
-  run->launches++;
-  return run->backend->gemm(error, run->device, &gemm);
+  waiting->gemm[waiting->count++] = gemm;
+  return waiting->count == XATTN_MAX_STEPS ? flush(error, run, waiting) : XATTN_OK;
 }
 
 static xattn_status linear(xattn_error *error, xattn_run *run, const xattn_step *step,
-                           const void *packed) {
-  if (!step->where_keys) return linear_items(error, run, step, packed, 0, step->batch, &step->bias);
+                           const void *packed, batch *waiting) {
+  if (!step->where_keys)
+    return linear_items(error, run, step, packed, 0, step->batch, &step->bias, waiting);
   xattn_status status = XATTN_OK;
   for (int64_t first = 0, next; first < step->batch && !status; first = next) {
     bool any = keys_of(run, first, step->keys) > 0;
     for (next = first + 1; next < step->batch; next++)
       if ((keys_of(run, next, step->keys) > 0) != any) break;
     status = linear_items(error, run, step, packed, first, next - first,
-                          any ? &step->bias : &step->otherwise);
+                          any ? &step->bias : &step->otherwise, waiting);
   }
   return status;
 }
@@ -159,7 +173,7 @@ static xattn_status score(xattn_error *error, xattn_run *run, const xattn_step *
   }
   set_bias(run, step, &step->key_bias, at->batch, at->group, at->head, &gemm);
   run->launches++;
-  return run->backend->gemm(error, run->device, &gemm);
+  return run->backend->gemm(error, run->device, &gemm, 1);
 }
 
 /* c = P·d */
@@ -181,7 +195,7 @@ static xattn_status mix(xattn_error *error, xattn_run *run, const xattn_step *st
   }
   set_bias(run, step, &step->bias, 0, at->group, at->head, &gemm);
   run->launches++;
-  return run->backend->gemm(error, run->device, &gemm);
+  return run->backend->gemm(error, run->device, &gemm, 1);
 }
 
 /* c = Σ P·d over the heads, one after another, so that the order of the sum does not depend on chunks. */
@@ -207,7 +221,7 @@ static xattn_status mix_sum(xattn_error *error, xattn_run *run, const xattn_step
                                           (int64_t)xattn_dtype_size(from.dtype);
     if (!gemm.accumulate) set_bias(run, step, &step->bias, 0, 0, 0, &gemm);
     run->launches++;
-    status = run->backend->gemm(error, run->device, &gemm);
+    status = run->backend->gemm(error, run->device, &gemm, 1);
   }
   return status;
 }
@@ -350,21 +364,42 @@ static xattn_status attend(xattn_error *error, xattn_run *run, const xattn_step 
   return status;
 }
 
+/* Reads what another step writes. */
+static bool reads(const xattn_operand *operand, const xattn_step *writer) {
+  return operand->slot == writer->c.slot &&
+         (operand->slot != XATTN_SLOT_WORKSPACE || operand->offset == writer->c.offset);
+}
+
+/* A product that reads nothing of the products from `first` on, which wait. */
+static bool can_wait(const xattn_plan_steps *plan, int first, int step) {
+  const xattn_step *s = &plan->step[step];
+  if (s->kind != XATTN_STEP_LINEAR) return false;
+  for (int i = first; i < step; i++)
+    if (reads(&s->a, &plan->step[i]) || reads(&s->b, &plan->step[i])) return false;
+  return true;
+}
+
 xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan_steps *plan) {
   xattn_status status = XATTN_OK;
-  for (int i = 0; i < plan->count && !status; i++) {
+  batch waiting = {.count = 0};
+  for (int i = 0, first = 0; i < plan->count && !status; i++) {
     const xattn_step *step = &plan->step[i];
+    if (!can_wait(plan, first, i)) {
+      status = flush(error, run, &waiting);
+      first = i;
+    }
+    if (status) break;
     switch (step->kind) {
       case XATTN_STEP_COPY:
         status = copy(error, run, step);
         break;
       case XATTN_STEP_LINEAR:
-        status = linear(error, run, step, run->packed[i]);
+        status = linear(error, run, step, run->packed[i], &waiting);
         break;
       case XATTN_STEP_ATTEND:
         status = attend(error, run, step);
         break;
     }
   }
-  return status;
+  return status ? status : flush(error, run, &waiting);
 }

@@ -80,7 +80,7 @@ static void check_shared_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool b
   g.c.data = on_device[2].data;
   g.bias = bias ? on_device[3].data : NULL;
   g.bias_dtype = XATTN_F32;
-  ASSERT_OK(handle, handle->backend->gemm(&handle->error, handle->device, &g));
+  ASSERT_OK(handle, handle->backend->gemm(&handle->error, handle->device, &g, 1));
   from_device(handle, &on_device[2], c.memory, c.size);
   xattn_memory_free(&on_device[0]);
   xattn_memory_free(&on_device[1]);

@@ -110,7 +110,8 @@ const xattn_isa *xattn_isa_list(int index);
 
 int64_t xattn_cpu_packed_elements(const xattn_device *device, const xattn_gemm *gemm);
 void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *gemm, void *to);
-xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm);
+xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemms,
+                            int count);
 xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
                                const xattn_softmax *softmax);
 /* Rows of a matrix from an element on in F32: as they lie, or, of 16 bits, widened to `room`. */

@@ -87,6 +87,8 @@ static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int6
 /* C [m, n] = first + A·B on one thread; first may be NULL for 0, or C. */
 typedef struct product {
   int64_t m, n, k;
+  int64_t
+      all_rows; /* of the tile's whole product: how tiles are cut must not change a sum's order */
   bool b_transposed;
   xattn_matrix a, b;
   const float *first;
@@ -146,8 +148,8 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
 
 /* So few rows that B is read as it lies. What has 16 bits is widened: all of A, and some rows of B at a time. */
 static bool is_few(const product *p) {
-  if (p->m > (p->packed ? XATTN_FEWEST_ROWS : XATTN_FEW_ROWS)) return false;
-  return (p->a.dtype == XATTN_F32 || p->m * p->k <= DEPTH * COLUMNS) &&
+  if (p->all_rows > (p->packed ? XATTN_FEWEST_ROWS : XATTN_FEW_ROWS)) return false;
+  return (p->a.dtype == XATTN_F32 || p->all_rows * p->k <= DEPTH * COLUMNS) &&
          (p->b.dtype == XATTN_F32 || (p->b_transposed ? p->k : p->n) <= ROWS * A_LD);
 }
 
@@ -249,6 +251,7 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   if (i >= i_end || j >= j_end) return;
   product p = {
       .m = i_end - i,
+      .all_rows = g->m,
       .n = j_end - j,
       .k = xattn_limited(g->k_limit, b, g->k),
       .b_transposed = g->b_transposed,
@@ -266,17 +269,51 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   multiply(isa, &p, scratch);
 }
 
-xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemm) {
-  (void)error;
-  int64_t items = gemm->batch[0] * gemm->batch[1] * gemm->batch[2];
-  if (items == 0 || gemm->m == 0 || gemm->n == 0) return XATTN_OK;
-  double work = (double)items * (double)gemm->m * (double)gemm->n * (double)gemm->k;
-  int threads = work < serial_work ? 1 : xattn_cpu_threads(device);
-  grid tiles = choose_grid(gemm, items, threads);
-  int64_t count = items * tiles.rows * tiles.columns;
+/* A product, and its tiles among those of all. */
+typedef struct part {
+  const xattn_gemm *gemm;
+  grid tiles;
+  int64_t first, end;
+} part;
+
+static double work_of(const xattn_gemm *g, int64_t items) {
+  return (double)items * (double)g->m * (double)g->n * (double)g->k;
+}
+
+/* Tiles of all products are one list, so that threads wait for one another once. */
+static void run_parts(xattn_device *device, const part *parts, int threads, int64_t count) {
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
-  for (int64_t index = 0; index < count; index++)
-    one_tile(gemm, device->isa, tiles, index,
+  for (int64_t index = 0; index < count; index++) {
+    const part *at = parts;
+    while (index >= at->end) at++;
+    one_tile(at->gemm, device->isa, at->tiles, index - at->first,
              device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
+  }
+}
+
+xattn_status xattn_cpu_gemm(xattn_error *error, xattn_device *device, const xattn_gemm *gemms,
+                            int count) {
+  enum { AT_ONCE = 8 };
+  (void)error;
+  part parts[AT_ONCE];
+  for (int next = 0; next < count;) {
+    const int start = next;
+    double work = 0.0;
+    for (; next < count && next - start < AT_ONCE; next++) {
+      const xattn_gemm *g = &gemms[next];
+      work += work_of(g, g->batch[0] * g->batch[1] * g->batch[2]);
+    }
+    int threads = work < serial_work ? 1 : xattn_cpu_threads(device);
+    int64_t tiles = 0;
+    for (int i = start; i < next; i++) {
+      const xattn_gemm *g = &gemms[i];
+      int64_t items = g->m && g->n ? g->batch[0] * g->batch[1] * g->batch[2] : 0;
+      grid cut = items ? choose_grid(g, items, threads) : (grid){0};
+      int64_t end = tiles + items * cut.rows * cut.columns;
+      parts[i - start] = (part){g, cut, tiles, end};
+      tiles = end;
+    }
+    run_parts(device, parts, threads, tiles);
+  }
   return XATTN_OK;
 }
