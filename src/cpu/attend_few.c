@@ -48,6 +48,9 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   float s[XATTN_FEW_ROWS * KEYS];
   const int64_t most = xattn_cpu_scratch() / (t->k > t->n ? t->k : t->n);
   const int64_t step = most < KEYS ? most : KEYS;
+  /* D is B, or its first columns, and need not be widened again. */
+  const bool is_same =
+      t->d.data == t->b.data && at->d == at->b && t->d.ld == t->b.ld && t->n <= t->k;
   for (int64_t i = 0; i < t->m; i++) {
     r->maximum[i] = -INFINITY;
     r->sum[i] = 0.0F;
@@ -64,8 +67,7 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
     }
     const float *d = b;
     ldd = ldb;
-    if (t->d.data != t->b.data || at->d != at->b)
-      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
+    if (!is_same) d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
     isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o,
                   r->ld);
   }
