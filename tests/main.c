@@ -14,6 +14,8 @@ Suite *suite_exact(void);
 Suite *suite_files(void);
 Suite *suite_forms(void);
 Suite *suite_gemm(void);
+Suite *suite_gemm_types(void);
+Suite *suite_half(void);
 Suite *suite_layer(void);
 Suite *suite_load(void);
 Suite *suite_memory(void);
@@ -21,6 +23,7 @@ Suite *suite_npy(void);
 Suite *suite_plan(void);
 Suite *suite_rates(void);
 Suite *suite_softmax(void);
+Suite *suite_softmax_types(void);
 Suite *suite_statedict(void);
 Suite *suite_steady(void);
 
@@ -28,11 +31,11 @@ int main(void) {
   /* What a user has measured must not choose the plans of the tests. */
   if (setenv("XATTN_RATES", "builtin", 0)) return EXIT_FAILURE;
   Suite *(*const suites[])(void) = {
-      suite_api,           suite_errors,        suite_plan,   suite_convert, suite_files,
-      suite_npy,           suite_statedict,     suite_load,   suite_gemm,    suite_softmax,
-      suite_exact,         suite_attention,     suite_layer,  suite_forms,   suite_contexts,
-      suite_context_rules, suite_context_types, suite_steady, suite_memory,  suite_rates,
-      suite_cases,
+      suite_api,     suite_errors,        suite_plan,     suite_convert,       suite_files,
+      suite_npy,     suite_statedict,     suite_load,     suite_gemm,          suite_gemm_types,
+      suite_softmax, suite_softmax_types, suite_exact,    suite_attention,     suite_half,
+      suite_layer,   suite_forms,         suite_contexts, suite_context_rules, suite_context_types,
+      suite_steady,  suite_memory,        suite_rates,    suite_cases,
   };
   SRunner *runner = srunner_create(NULL);
   for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)

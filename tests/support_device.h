@@ -7,6 +7,10 @@
 /* Floats on the handle's device, holding a copy of host's. */
 xattn_memory to_device(xattn_handle *handle, const float *host, int64_t count);
 
+/* The same in another dtype. */
+xattn_memory to_device_as(xattn_handle *handle, const float *host, int64_t count,
+                          xattn_dtype dtype);
+
 /* Back into host's memory; then the device's is freed. */
 void from_device(xattn_handle *handle, xattn_memory *memory, float *host, int64_t count);
 

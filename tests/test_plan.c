@@ -84,6 +84,8 @@ static xattn_problem random_problem(rng *r) {
                           .values = (xattn_kept)rng_range(r, 0, p.out_dim ? 2 : 1),
                           .dtype = rng_range(r, 0, 3) ? XATTN_F32 : XATTN_F16,
                           .capacity = p.keys + rng_range(r, 0, 100)};
+  p.limits.wide = p.limits.tile_rows > 0; /* as the CPU is */
+  if (rng_range(r, 0, 3) == 0) p.dtype = p.store.dtype = XATTN_F16;
   p.uses = rng_range(r, 0, 30);
   p.expected_queries = rng_range(r, 0, 100);
   return p;

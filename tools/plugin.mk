@@ -59,7 +59,8 @@ cuda-audit-update: $(NVDISASM) | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 test-mutants: export MUTANTS_BUILD = $(MAKE) -s BUILD=build mutant-build
 test-mutants: export MUTANTS_TEST = $(MAKE) -s BUILD=build mutant-test
 test-mutants: export MUTANTS_SUITES = gemm softmax exact memory cuda-tensors cuda-copy cuda-quiet cuda-streams \
-  cuda-threads cuda-graphs cuda-capture-errors cuda-memory cuda-devices cuda-process cuda-faults cuda-half cuda-softmax
+  cuda-threads cuda-graphs cuda-capture-errors cuda-memory cuda-devices cuda-process cuda-faults half softmax-types \
+  cuda-tf32 cuda-softmax
 test-mutants: $(BUILD)/.setup-test | $(CUDA_STAMP) $(BUILD)/.setup-cuda
 	tests/mutants/run.sh $(BUILD)/mutants $(NAMES)
 

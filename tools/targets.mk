@@ -54,7 +54,7 @@ test-isa: $(BUILD)/tests/run
 	  XATTN_CPU_ISA=$$isa CK_RUN_SUITE=exact $(BUILD)/tests/run >$(BUILD)/isa.log 2>&1 || \
 	    { grep -q 'is not available here' $(BUILD)/isa.log && { echo "$$isa: not on this processor"; continue; }; \
 	      cat $(BUILD)/isa.log; exit 1; }; \
-	  for suite in gemm attention layer forms "context types"; do \
+	  for suite in gemm gemm-types softmax-types attention half layer forms "context types"; do \
 	    XATTN_CPU_ISA=$$isa CK_RUN_SUITE="$$suite" $(BUILD)/tests/run || exit 1; done; \
 	done
 

@@ -56,6 +56,8 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   float s[XATTN_FEW_ROWS * KEYS];
   const int64_t most = xattn_cpu_scratch() / (t->k > t->n ? t->k : t->n);
   const int64_t step = most < KEYS ? most : KEYS;
+  /* D is B, or its first columns, and need not be widened again. */
+  const bool same = t->d.data == t->b.data && at->d == at->b && t->d.ld == t->b.ld && t->n <= t->k;
   for (int64_t i = 0; i < t->m; i++) {
     r->maximum[i] = -INFINITY;
     r->sum[i] = 0.0F;
@@ -63,7 +65,6 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   for (int64_t first = from; first < to; first += step) {
     int64_t keys = to - first < step ? to - first : step, ldb, ldd;
     const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys, t->k, room, &ldb);
-    const bool same = t->d.data == t->b.data && at->d == at->b;
     isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, b, ldb, at->bias ? at->bias + first : NULL, 0,
                   s, KEYS, next_keys(&t->b, at->b, first + XATTN_DOTS_AHEAD));
     float factor[XATTN_FEW_ROWS];

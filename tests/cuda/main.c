@@ -12,7 +12,7 @@ Suite *suite_cuda_capture_errors(void);
 Suite *suite_cuda_memory(void);
 Suite *suite_cuda_devices(void);
 Suite *suite_cuda_faults(void);
-Suite *suite_cuda_half(void);
+Suite *suite_cuda_tf32(void);
 Suite *suite_cuda_softmax(void);
 Suite *suite_cuda_counters(void);
 Suite *suite_cuda_process(void);
@@ -21,7 +21,7 @@ int main(void) {
   Suite *(*const suites[])(void) = {
       suite_cuda_tensors,  suite_cuda_copy,    suite_cuda_quiet,          suite_cuda_streams,
       suite_cuda_threads,  suite_cuda_graphs,  suite_cuda_capture_errors, suite_cuda_memory,
-      suite_cuda_devices,  suite_cuda_faults,  suite_cuda_half,           suite_cuda_softmax,
+      suite_cuda_devices,  suite_cuda_faults,  suite_cuda_tf32,           suite_cuda_softmax,
       suite_cuda_counters, suite_cuda_process,
   };
   SRunner *runner = srunner_create(NULL);

@@ -2,7 +2,7 @@
 # runs on the simulator as on a GPU.
 CUDA_TEST_SRC := $(wildcard tests/cuda/*.c)
 CUDA_TEST_OBJ := $(CUDA_TEST_SRC:%.c=$(BUILD)/%.o)
-CUDA_TEST_SHARED := $(patsubst %,$(BUILD)/tests/%.o,support oracle support_device)
+CUDA_TEST_SHARED := $(patsubst %,$(BUILD)/tests/%.o,support oracle support_device support_typed support_rules)
 CUDA_TEST_INCLUDES := -iquote src -iquote tests -iquote tests/cudasim -iquote cuda -isystem $(CUDA_INCLUDE)
 
 $(CUDA_TEST_OBJ): | $(BUILD)/.setup-test $(CUDA_STAMP)

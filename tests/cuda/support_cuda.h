@@ -1,5 +1,4 @@
-/* What the suites of CUDA share: handles, tensors in device memory, a job whose results are known, and what
- * the simulator tells. */
+/* What the suites of CUDA share: handles and streams, a job whose results are known, and what the simulator tells. */
 #ifndef XATTN_TESTS_SUPPORT_CUDA_H
 #define XATTN_TESTS_SUPPORT_CUDA_H
 
@@ -8,6 +7,7 @@
 
 #include "cudasim.h"
 #include "support.h"
+#include "support_typed.h"
 
 #define CUDA_OK(call)                                                                \
   do {                                                                               \
@@ -51,34 +51,10 @@ typedef struct gate {
 void gate_close(gate *g, cudaStream_t stream);
 void gate_open(gate *g);
 
-/* ---- tensors in device memory */
-
-/* A tensor between bands of bytes 0xFF, as are the gaps of its strides; they are NaN in every dtype. */
-typedef struct device_tensor {
-  xattn_tensor t;
-  xattn_handle *handle;
-  unsigned char *memory;
-  size_t bytes;
-} device_tensor;
-
-/* Shape and strides of `like`; the first element lies `shift` elements behind an aligned address. */
-device_tensor device_new(xattn_handle *handle, const xattn_tensor *like, xattn_dtype dtype,
-                         int64_t shift);
-/* The same, aligned, with the elements of a host tensor, converted. */
-device_tensor device_copy(xattn_handle *handle, const xattn_tensor *host, xattn_dtype dtype);
-void device_put(const device_tensor *d, const xattn_tensor *host);
-/* Its elements into a float32 host tensor of the same shape. */
-void device_get(const device_tensor *d, const xattn_tensor *host);
-/* Fails if anything but its elements has been written. */
-void device_check(const device_tensor *d, const char *name);
-void device_free(device_tensor *d);
-
 /* ---- bits */
 
 /* Fails unless both hold the same bits, guard bands included. */
 void check_same_bits(const guarded *got, const guarded *wanted, const char *name);
-/* Rounds every element to the dtype. */
-void quantise(const xattn_tensor *t, xattn_dtype dtype);
 
 /* ---- a job */
 

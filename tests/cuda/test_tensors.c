@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "oracle.h"
-#include "reference.h"
 #include "support_cuda.h"
+#include "support_rules.h"
 
 START_TEST(device_tensors_give_the_bits_of_host_tensors) {
   xattn_handle *handle = cuda_handle();

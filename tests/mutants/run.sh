@@ -11,8 +11,8 @@ build_command=${MUTANTS_BUILD:-make -s BUILD=build build/tests/run build/tests/r
 test_command=${MUTANTS_TEST:-XATTN_TEST_DEVICE=cuda CUDASIM_L2_BYTES=8388608 build/tests/run &&
   build/tests/run-cuda && CUDASIM_ORDER=early CK_INCLUDE_TAGS=order build/tests/run-cuda}
 suites=${MUTANTS_SUITES:-api exact gemm load memory errors cuda-tensors cuda-copy cuda-streams cuda-memory
-  cuda-devices cuda-quiet cuda-threads cuda-graphs cuda-capture-errors cuda-process cuda-half
-  cuda-softmax cuda-counters cuda-faults softmax layer steady attention}
+  cuda-devices cuda-quiet cuda-threads cuda-graphs cuda-capture-errors cuda-process half
+  softmax-types cuda-tf32 cuda-softmax cuda-counters cuda-faults softmax layer steady attention}
 scratch=$1
 shift
 list=tests/mutants/list

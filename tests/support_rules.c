@@ -1,4 +1,4 @@
-#include "reference.h"
+#include "support_rules.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,6 +79,38 @@ void check_attention_rule(const rule *by, const xattn_tensor *q, const xattn_ten
   free(a);
   free(f32);
   free(exact);
+}
+
+void check_attention(xattn_handle *handle, const rule *by, xattn_dtype dtype,
+                     const attention_shape *s, const layout how[4], bool with_lengths,
+                     uint64_t seed) {
+  rng r = {seed};
+  guarded all[4] = {
+      guarded_new(how[0], 4, (int64_t[]){s->batch, s->queries, s->heads, s->head_dim}),
+      guarded_new(how[1], 4, (int64_t[]){s->batch, s->keys, s->kv_heads, s->head_dim}),
+      guarded_new(how[2], 4, (int64_t[]){s->batch, s->keys, s->kv_heads, s->value_dim}),
+      guarded_new(how[3], 4, (int64_t[]){s->batch, s->queries, s->heads, s->value_dim})};
+  device_tensor d[4];
+  int32_t lengths[16] = {(int32_t)s->keys, 0, (int32_t)s->keys / 2};
+  for (int64_t b = 3; b < s->batch; b++) lengths[b] = (int32_t)rng_range(&r, 0, s->keys);
+  const xattn_tensor lengths_tensor = XATTN_TENSOR(lengths, XATTN_I32, s->batch);
+  const xattn_options options = {.size = sizeof options,
+                                 .key_lengths = with_lengths ? &lengths_tensor : NULL};
+  for (int i = 0; i < 3; i++) {
+    guarded_fill(&all[i], &r, i < 2 ? 2.0 : 1.0);
+    quantise(&all[i].t, dtype);
+    d[i] = device_copy(handle, &all[i].t, dtype);
+  }
+  d[3] = device_new(handle, &all[3].t, dtype, 0);
+  ASSERT_OK(handle, xattn_attention(handle, &d[0].t, &d[1].t, &d[2].t, 0.0F, &options, &d[3].t));
+  device_get(&d[3], &all[3].t);
+  check_attention_rule(by, &all[0].t, &all[1].t, &all[2].t, 1.0 / sqrt((double)s->head_dim),
+                       with_lengths ? lengths : NULL, &all[3].t);
+  for (int i = 0; i < 4; i++) {
+    device_check(&d[i], "a tensor of attention");
+    device_free(&d[i]);
+    guarded_free(&all[i]);
+  }
 }
 
 /* ---- the plain layer in half precision */
@@ -165,27 +197,78 @@ static float *plain_item(const test_layer *l, xattn_dtype dtype, const xattn_ten
   return out;
 }
 
-void check_half_layer(xattn_dtype dtype, const test_layer *l, const xattn_tensor *x,
-                      const xattn_tensor *y, const int32_t *lengths, const xattn_tensor *out) {
-  const int64_t width = out->shape[2];
-  double *exact = doubles(width), error = 0.0, plain_error = 0.0, largest = 0.0;
+half_truth half_truth_of(xattn_dtype dtype, const test_layer *l, const xattn_tensor *x,
+                         const xattn_tensor *y, const int32_t *lengths) {
+  const int64_t width = l->out_dim ? l->out_dim : l->heads * l->value_dim, rows = x->shape[1];
+  half_truth truth = {.dtype = dtype, .exact = doubles(x->shape[0] * rows * width)};
+  double *exact = truth.exact;
   for (int64_t b = 0; b < x->shape[0]; b++) {
     const int64_t keys = lengths ? lengths[b] : y->shape[1];
-    float *simple = plain_item(l, dtype, x, y, b, keys), *got = item_of(out, b);
-    for (int64_t i = 0; i < x->shape[1]; i++) {
+    float *simple = plain_item(l, dtype, x, y, b, keys);
+    for (int64_t i = 0; i < rows; i++, exact += width) {
       oracle_layer_row(&l->weights, x, y, b, i, keys, exact);
       for (int64_t d = 0; d < width; d++) {
-        ck_assert(!isnan(got[i * width + d]));
-        error = fmax(error, fabs((double)got[i * width + d] - exact[d]));
-        plain_error = fmax(plain_error, fabs((double)simple[i * width + d] - exact[d]));
-        largest = fmax(largest, fabs(exact[d]));
+        const double error = fabs((double)simple[i * width + d] - exact[d]);
+        truth.plain_error = fmax(truth.plain_error, error);
+        truth.largest = fmax(truth.largest, fabs(exact[d]));
       }
     }
-    free(got);
     free(simple);
   }
-  free(exact);
-  const double ulp = largest * 2.0 * rule_of(dtype)->u_out;
-  ck_assert_msg(error <= 2.0 * plain_error + 2.0 * ulp, "%s: error %.3g, plain %.3g, ulp %.3g",
-                xattn_dtype_name(dtype), error, plain_error, ulp);
+  return truth;
+}
+
+void half_truth_check(const half_truth *truth, const xattn_tensor *out) {
+  const int64_t count = out->shape[1] * out->shape[2];
+  double error = 0.0;
+  for (int64_t b = 0; b < out->shape[0]; b++) {
+    float *got = item_of(out, b);
+    for (int64_t i = 0; i < count; i++) {
+      ck_assert(!isnan(got[i]));
+      error = fmax(error, fabs((double)got[i] - truth->exact[b * count + i]));
+    }
+    free(got);
+  }
+  const double ulp = truth->largest * 2.0 * rule_of(truth->dtype)->u_out;
+  ck_assert_msg(error <= 2.0 * truth->plain_error + 2.0 * ulp,
+                "%s: error %.3g, plain %.3g, ulp %.3g", xattn_dtype_name(truth->dtype), error,
+                truth->plain_error, ulp);
+}
+
+/* ---- softmax */
+
+/* Half of the distance between neighbours, relative, and the smallest step. */
+static double rounding_of(xattn_dtype t) {
+  return t == XATTN_F32 ? 0x1p-24 : t == XATTN_F16 ? 0x1p-11 : 0x1p-8;
+}
+
+static double step_of(xattn_dtype t) {
+  return t == XATTN_F16 ? 0x1p-24 : 0x1p-126;
+}
+
+/* The roundings of F32 inside are those of tests/test_softmax.c; that of the output comes on top. */
+void check_softmax_row(const float *in, const float *out, int64_t n, int64_t keys, float scale,
+                       xattn_dtype dtype) {
+  double largest = -INFINITY, sum = 0.0;
+  bool nan = false;
+  for (int64_t j = 0; j < keys; j++) {
+    nan |= isnan(in[j]);
+    largest = fmax(largest, (double)in[j]);
+  }
+  for (int64_t j = 0; j < keys; j++) sum += exp((double)scale * ((double)in[j] - largest));
+  for (int64_t j = 0; j < n; j++) {
+    if (nan && j < keys) {
+      ck_assert_msg(isnan(out[j]), "[%lld] of %lld is %g, not NaN", (long long)j, (long long)n,
+                    (double)out[j]);
+      continue;
+    }
+    const bool none = j >= keys || largest == -INFINITY;
+    const double x = none ? 0.0 : (double)scale * ((double)in[j] - largest);
+    const double exact = none || isinf(x) ? 0.0 : exp(x) / sum;
+    const double most = (8.0 + 2.0 * (isinf(x) ? 0.0 : fabs(x)) + sqrt((double)n / 16.0)) * 0x1p-24;
+    ck_assert_msg(
+        fabs((double)out[j] - exact) <= (most + rounding_of(dtype)) * exact + step_of(dtype),
+        "[%lld] of %lld keys in %lld is %.9g, not %.9g", (long long)j, (long long)keys,
+        (long long)n, (double)out[j], exact);
+  }
 }
