@@ -76,7 +76,7 @@ END_TEST
 /* Few rows: all of A is widened, if it fits the room for it, and as many rows of B at a time as fit theirs, if one does.
  * Beyond that they go the way of many. */
 START_TEST(few_rows_beyond_the_room) {
-  enum { A_ROOM = 384 * 512, B_ROOM = 96 * 400 };
+  enum { A_ROOM = 3 * 384 * 512, B_ROOM = 96 * 400 };
   static const int64_t sizes[][3] = {
       {16, 5, A_ROOM / 16}, {16, 5, A_ROOM / 16 + 1}, {1, 3, A_ROOM + 1},  {2, 5, B_ROOM},
       {2, 5, B_ROOM + 1},   {3, B_ROOM, 3},           {3, B_ROOM + 1, 3},  {5, 700, 150},

@@ -4,8 +4,8 @@
  *
  *                    n                  for COLUMNS of B
  *               ┌────┬────┐               for DEPTH of k
- *             k │ Bp │    │                 pack B, DEPTH × COLUMNS, into panels: they stay in the second-level cache
- *               └────┴────┘                 for ROWS of A
+ *             k │ Bp │    │                 pack B, BLOCKS of DEPTH × COLUMNS, into panels
+ *               └────┴────┘                 for ROWS of A, for each block
  *          k    ┌────┬────┐                   C = C + A·B by the kernel of tile.c, a panel at a time
  *       ┌────┐  │ 00 │ 01 │
  *     m │ A  │  ├────┼────┤             A part of A that several panels multiply is copied first, so that its rows do not
@@ -24,18 +24,27 @@ static const double serial_work = 5e4;
 enum {
   DEPTH = 384,
   COLUMNS = 512,
+  BLOCKS = 3, /* of DEPTH that are packed at a time */
   ROWS = 96,
-  A_LD = DEPTH + 16,   /* of the copy of A */
-  ROW_UNIT = 12,       /* tiles start at multiples of the rows of any kernel */
-  COLUMN_UNIT = 32,    /* and of its columns */
-  FEWEST_COLUMNS = 64, /* of a tile */
-  WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
-  LINE = 16,           /* floats of a line of the cache */
-  SAME_SET = 1024,     /* rows 4 KiB apart fall into one set of the first-level cache */
+  A_LD = DEPTH + 16,                 /* of the copy of A */
+  PACKED = BLOCKS * DEPTH * COLUMNS, /* floats of the scratch for B */
+  COPIED = ROWS * A_LD,              /* and for A behind it */
+  ROW_UNIT = 12,                     /* tiles start at multiples of the rows of any kernel */
+  COLUMN_UNIT = 32,                  /* and of its columns */
+  FEWEST_COLUMNS = 64,               /* of a tile */
+  WORTH_COPYING = 64,                /* columns that a part of A is multiplied by */
+  LINE = 16,                         /* floats of a line of the cache */
+  SAME_SET = 1024, /* rows 4 KiB apart fall into one set of the first-level cache */
 };
 
 int64_t xattn_cpu_scratch(void) {
-  return DEPTH * COLUMNS + ROWS * A_LD;
+  return PACKED + COPIED;
+}
+
+/* Of the blocks of k: as even as they can be. */
+static int64_t depth_of(int64_t k) {
+  int64_t blocks = (k + DEPTH - 1) / DEPTH, unit = 8;
+  return blocks < 2 ? DEPTH : ((k + blocks - 1) / blocks + unit - 1) / unit * unit;
 }
 
 typedef struct grid {
@@ -126,42 +135,46 @@ static const float *copy_block(const xattn_isa *isa, const product *p, int64_t i
   return to;
 }
 
-/* Columns j to j + n, the part of k from l on. */
-static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t l,
-                      float *scratch) {
-  int64_t depth = smaller(p->k - l, DEPTH), lda;
-  const float *packed = scratch;
-  float *copied = scratch + DEPTH * COLUMNS;
-  if (p->packed)
-    packed = p->packed + l * p->packed_width + depth * (p->packed_j + j);
-  else
-    pack_block(isa, p, j, n, l, depth, scratch, copied);
+/* Columns j to j + n of C, summed over k from `from` to `to`: some rows at a time, whose part of C stays in the cache. */
+static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t from,
+                      int64_t to, float *scratch) {
+  float *copied = scratch + PACKED;
+  const int64_t step = depth_of(p->k);
+  const int64_t width = p->packed ? p->packed_width : xattn_filled_up(isa, n);
+  const float *packed = p->packed ? p->packed + from * width : scratch;
+  if (!p->packed)
+    for (int64_t l = from; l < to; l += step)
+      pack_block(isa, p, j, n, l, smaller(to - l, step), scratch + (l - from) * width, copied);
   for (int64_t i = 0; i < p->m; i += ROWS) {
-    int64_t rows = smaller(p->m - i, ROWS);
-    const float *a = copy_block(isa, p, i, rows, n, l, depth, copied, &lda);
-    const float *first = l ? p->c : p->first;
-    int64_t first_ld = l ? p->ldc : p->first_ld;
-    isa->tile_multiply(rows, n, depth, a, lda, packed, first ? first + i * first_ld + j : NULL,
-                       first_ld, p->c + i * p->ldc + j, p->ldc);
+    int64_t rows = smaller(p->m - i, ROWS), l = from, lda;
+    do { /* once at least: without k C is `first` */
+      int64_t depth = smaller(to - l, step), first_ld = l ? p->ldc : p->first_ld;
+      const float *a = copy_block(isa, p, i, rows, n, l, depth, copied, &lda);
+      const float *first = l ? p->c : p->first;
+      isa->tile_multiply(rows, n, depth, a, lda,
+                         packed + (l - from) * width + (p->packed ? depth * (p->packed_j + j) : 0),
+                         first ? first + i * first_ld + j : NULL, first_ld, p->c + i * p->ldc + j,
+                         p->ldc);
+      l += step;
+    } while (l < to);
   }
 }
 
 /* So few rows that B is read as it lies. What has 16 bits is widened: all of A, and some rows of B at a time. */
 static bool is_few(const product *p) {
   if (p->all_rows > (p->packed ? XATTN_FEWEST_ROWS : XATTN_FEW_ROWS)) return false;
-  return (p->a.dtype == XATTN_F32 || p->all_rows * p->k <= DEPTH * COLUMNS) &&
-         (p->b.dtype == XATTN_F32 || (p->b_transposed ? p->k : p->n) <= ROWS * A_LD);
+  return (p->a.dtype == XATTN_F32 || p->all_rows * p->k <= PACKED) &&
+         (p->b.dtype == XATTN_F32 || (p->b_transposed ? p->k : p->n) <= COPIED);
 }
 
 static void multiply_few(const xattn_isa *isa, const product *p, float *scratch) {
   int64_t all = p->b_transposed ? p->n : p->k, columns = p->b_transposed ? p->k : p->n, lda, ldb;
-  int64_t step = p->b.dtype == XATTN_F32 || columns == 0 ? all : ROWS * A_LD / columns, at = 0;
+  int64_t step = p->b.dtype == XATTN_F32 || columns == 0 ? all : COPIED / columns, at = 0;
   const float *a = xattn_cpu_rows(isa, &p->a, 0, p->m, p->k, scratch, &lda);
   do {
     int64_t now = smaller(all - at, step);
     const float *first = p->first;
-    const float *b =
-        xattn_cpu_rows(isa, &p->b, at * p->b.ld, now, columns, scratch + DEPTH * COLUMNS, &ldb);
+    const float *b = xattn_cpu_rows(isa, &p->b, at * p->b.ld, now, columns, scratch + PACKED, &ldb);
     int64_t ahead = p->b_transposed ? XATTN_DOTS_AHEAD : XATTN_ROWS_AHEAD;
     const xattn_next next = {(const char *)(b + ahead * ldb), ldb * (int64_t)sizeof *b, sizeof *b};
     if (p->b_transposed)
@@ -179,13 +192,14 @@ static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
     multiply_few(isa, p, scratch);
     return;
   }
-  /* All columns of a packed B, so that A is copied once. */
+  /* All of a packed B, so that A is copied once. */
   const int64_t columns = p->packed ? p->n : COLUMNS;
+  const int64_t depth = p->packed && p->k ? p->k : BLOCKS * depth_of(p->k);
   for (int64_t j = 0; j < p->n; j += columns) {
     int64_t l = 0;
     do {
-      one_block(isa, p, j, smaller(p->n - j, columns), l, scratch);
-      l += DEPTH;
+      one_block(isa, p, j, smaller(p->n - j, columns), l, smaller(p->k, l + depth), scratch);
+      l += depth;
     } while (l < p->k);
   }
 }
@@ -204,13 +218,13 @@ int64_t xattn_cpu_packed_elements(const xattn_device *device, const xattn_gemm *
 }
 
 void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *g, void *to) {
-  int64_t width = xattn_filled_up(device->isa, g->n);
+  int64_t width = xattn_filled_up(device->isa, g->n), depth = depth_of(g->k);
   for (int64_t group = 0; group < g->batch[1]; group++)
     for (int64_t head = 0; head < g->batch[2]; head++) {
       const float *b = (const float *)g->b.data + xattn_offset(g->b.stride, 0, group, head);
       float *item = (float *)to + packed_item(g, group, head) * g->k * width;
-      for (int64_t l = 0; l < g->k; l += DEPTH)
-        device->isa->tile_pack(g->b_transposed, g->n, smaller(g->k - l, DEPTH),
+      for (int64_t l = 0; l < g->k; l += depth)
+        device->isa->tile_pack(g->b_transposed, g->n, smaller(g->k - l, depth),
                                b + (g->b_transposed ? l : l * g->b.ld), g->b.ld, item + l * width);
     }
 }
