@@ -52,9 +52,10 @@ ISAS := base
 ifeq ($(ARCH),x86_64)
 ISAS += avx2 avx512
 endif
-KERNEL_base := -DXATTN_LANES=4
-KERNEL_avx2 := -DXATTN_LANES=8 -mavx2 -mfma -mf16c
-KERNEL_avx512 := -DXATTN_LANES=16 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
+# The floats in a register, and how many registers there are (src/cpu/lanes.h).
+KERNEL_base := -DXATTN_LANES=4 -DXATTN_REGISTERS=16
+KERNEL_avx2 := -DXATTN_LANES=8 -DXATTN_REGISTERS=16 -mavx2 -mfma -mf16c
+KERNEL_avx512 := -DXATTN_LANES=16 -DXATTN_REGISTERS=32 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
 
 KERNELS := softmax_row tile tile_f64 few widen
 LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))

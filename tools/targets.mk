@@ -4,7 +4,7 @@
 SOURCES = $(wildcard include/*.h src/*.[ch] src/*/*.[ch] apps/*.[ch] tests/*.[ch] examples/*.c \
   cuda/*.[ch] cuda/*.cu cuda/*.cuh bench/gpu/*.[ch] tests/cuda/*.[ch] tests/cudasim/*.[ch] tests/cudasim/*.cc tests/cudasim/*.cu tests/cudasim/*.cuh)
 LINTED = $(wildcard src/*.c src/io/*.c src/cpu/*.c apps/*.c) $(if $(CUDA_FOUND),$(CUDA_C))
-LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src -DXATTN_LANES=4 -DXATTN_ISA=base \
+LINT_FLAGS = -std=c11 -D_GNU_SOURCE -Iinclude -iquote src $(KERNEL_base) -DXATTN_ISA=base \
   $(if $(CUDA_FOUND),-isystem $(CUDA_INCLUDE))
 
 .PHONY: check check-format check-layers check-tidy check-cppcheck check-shell check-man
@@ -21,7 +21,7 @@ check-man:
 check-cppcheck:
 	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -Iinclude -Isrc \
 	  --enable=warning,portability,performance --suppress=missingIncludeSystem --suppress=ctuuninitvar \
-	  -DXATTN_LANES=4 -DXATTN_ISA=base src apps $(CUDA_C)
+	  $(KERNEL_base) -DXATTN_ISA=base src apps $(CUDA_C)
 # One file at a time, two at once; the flags stand in .clang-tidy.
 check-tidy:
 	printf '%s\n' $(LINTED) | xargs -P 2 -I{} clang-tidy --quiet --warnings-as-errors='*' {} -- $(LINT_FLAGS)

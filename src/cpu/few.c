@@ -9,9 +9,9 @@
 
 enum {
   ROWS = 4,
-  COLUMNS = XATTN_LANES == 16 ? 4 : 2, /* of dots: ROWS·COLUMNS sums in 32 or 16 registers */
-  VECTORS = XATTN_LANES == 16 ? 4 : 2, /* of C */
-  DEPTH = 16                           /* rows of B at a time */
+  COLUMNS = XATTN_REGISTERS == 32 ? 4 : 2, /* of dots: ROWS·COLUMNS sums in registers */
+  VECTORS = XATTN_REGISTERS == 32 ? 4 : 2, /* of C */
+  DEPTH = 16                               /* rows of B at a time */
 };
 
 static inline vec load_tail(const float *from, int64_t count) {

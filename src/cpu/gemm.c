@@ -26,13 +26,13 @@ enum {
   COLUMNS = 512,
   ROWS = 96,
   A_LD = DEPTH + 16,   /* of the copy of A */
-  ROW_UNIT = 12,       /* tiles start at multiples of the rows of any kernel */
-  COLUMN_UNIT = 32,    /* and of its columns */
   FEWEST_COLUMNS = 64, /* of a tile */
   WORTH_COPYING = 64,  /* columns that a part of A is multiplied by */
   LINE = 16,           /* floats of a line of the cache */
   SAME_SET = 1024,     /* rows 4 KiB apart fall into one set of the first-level cache */
 };
+
+_Static_assert(ROWS % XATTN_ROW_UNIT == 0 && COLUMNS % XATTN_COLUMN_UNIT == 0, "whole panels");
 
 int64_t xattn_cpu_scratch(void) {
   return DEPTH * COLUMNS + ROWS * A_LD;
@@ -163,9 +163,9 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   int64_t group = item / g->batch[2] % g->batch[1];
   int64_t b = item / g->batch[2] / g->batch[1];
   int64_t i, i_end, j, j_end;
-  piece(g->m, ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
-  piece(xattn_limited(g->n_limit, b, g->n), COLUMN_UNIT, tiles.columns, tile % tiles.columns, &j,
-        &j_end);
+  piece(g->m, XATTN_ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
+  piece(xattn_limited(g->n_limit, b, g->n), XATTN_COLUMN_UNIT, tiles.columns, tile % tiles.columns,
+        &j, &j_end);
   if (i >= i_end || j >= j_end) return;
   product p = {
       .m = i_end - i,
