@@ -1,5 +1,5 @@
-# xattn. The commands: make demo, test, check, bench, test-asan, test-long, test-real, test-torch,
-# peers, install. Each installs the Debian packages it lacks (tools/setup.sh) and says so.
+# xattn. The commands: make demo, test, check, bench, test-asan, test-arm, test-long, test-real,
+# test-torch, peers, install. Each installs the Debian packages it lacks (tools/setup.sh) and says so.
 #
 #   BUILD=DIR             where everything built goes      (build)
 #   CC, CFLAGS, LDFLAGS   as usual; PREFIX, DESTDIR        for install
