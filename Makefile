@@ -1,5 +1,5 @@
-# xattn. The commands: make demo, test, check, bench, test-asan, test-long, test-real, test-torch,
-# peers, install. Each installs the Debian packages it lacks (tools/setup.sh) and says so.
+# xattn. The commands: make demo, test, check, bench, test-asan, test-arm, test-long, test-real,
+# test-torch, peers, install. Each installs the Debian packages it lacks (tools/setup.sh) and says so.
 #
 #   BUILD=DIR             where everything built goes      (build)
 #   CC, CFLAGS, LDFLAGS   as usual; PREFIX, DESTDIR        for install
@@ -37,7 +37,7 @@ $(SETUP): tools/setup.sh tools/packages
 # Other groups of packages have a stamp each.
 $(BUILD)/.setup-%: tools/setup.sh tools/packages
 	@mkdir -p $(BUILD)
-	@tools/setup.sh $*
+	@tools/setup.sh $* $(BUILD)/packages-$*
 	@touch $@
 
 # ---- flags
@@ -51,10 +51,15 @@ LIBS = -ljansson -fopenmp -lpthread -ldl -lm
 ISAS := base
 ifeq ($(ARCH),x86_64)
 ISAS += avx2 avx512
+else ifeq ($(ARCH),aarch64)
+ISAS += neon
 endif
-KERNEL_base := -DXATTN_LANES=4
-KERNEL_avx2 := -DXATTN_LANES=8 -mavx2 -mfma -mf16c
-KERNEL_avx512 := -DXATTN_LANES=16 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
+# The floats in a register, and how many registers there are (src/cpu/lanes.h). GCC spills where it moves the loads of
+# a tile's step ahead of its sums, as it does on ARM alone.
+KERNEL_base := -DXATTN_LANES=4 -DXATTN_REGISTERS=16
+KERNEL_avx2 := -DXATTN_LANES=8 -DXATTN_REGISTERS=16 -mavx2 -mfma -mf16c
+KERNEL_avx512 := -DXATTN_LANES=16 -DXATTN_REGISTERS=32 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
+KERNEL_neon := -DXATTN_LANES=4 -DXATTN_REGISTERS=32 -DXATTN_NEON -fno-schedule-insns
 
 KERNELS := softmax_row tile tile_f64 few widen narrow
 LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))

@@ -330,7 +330,7 @@ Suite *suite_context_types(void) {
   tcase_add_loop_test(tests, a_rounded_y_is_what_is_kept, 0, 2);
   tcase_add_loop_test(tests, rounding_is_all_that_is_lost, 0, 16);
   tcase_add_loop_test(tests, half_the_memory, 0, 16);
-  tcase_add_test(tests, shared_and_chunked);
+  if (!getenv("XATTN_TEST_SHORT")) tcase_add_test(tests, shared_and_chunked);
   suite_add_tcase(suite, tests);
   return suite;
 }

@@ -327,7 +327,7 @@ Suite *suite_layer(void) {
   Suite *suite = suite_create("layer");
   TCase *tests = tcase_create("layer");
   tcase_set_timeout(tests, 180);
-  tcase_add_test(tests, the_article_s_two_classes);
+  if (!getenv("XATTN_TEST_SHORT")) tcase_add_test(tests, the_article_s_two_classes);
   tcase_add_loop_test(tests, random_layers, 0, 6);
   tcase_add_test(tests, without_batch_dimension);
   tcase_add_test(tests, sliding_windows_of_one_row);

@@ -12,6 +12,9 @@ struct xattn_device {
 
 int64_t xattn_cpu_scratch(void);
 
+/* Products are cut at multiples of the rows of a block and the columns of a panel of every kernel (tile.c). */
+enum { XATTN_ROW_UNIT = 12, XATTN_COLUMN_UNIT = 32 };
+
 /* So few rows sum in many lanes, which rounds less, and read B once even so: as it lies, packed or not. */
 enum { XATTN_FEWEST_ROWS = 4 };
 

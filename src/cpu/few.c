@@ -9,10 +9,10 @@
 
 enum {
   ROWS = 4,
-  COLUMNS = XATTN_LANES == 16 ? 4 : 3, /* of dots: ROWS·COLUMNS sums in 32 or 16 registers */
-  VECTORS = XATTN_LANES == 16 ? 4 : 3, /* of C */
-  DEPTH = XATTN_ROWS_AHEAD,            /* rows of B at a time */
-  LINE = 16                            /* floats of a line of the cache */
+  COLUMNS = XATTN_REGISTERS == 32 ? 4 : 3, /* of dots: ROWS·COLUMNS sums in registers */
+  VECTORS = XATTN_REGISTERS == 32 ? 4 : 3, /* of C */
+  DEPTH = XATTN_ROWS_AHEAD,                /* rows of B at a time */
+  LINE = 16                                /* floats of a line of the cache */
 };
 
 static inline void fetch(xattn_next next, int64_t row, int64_t column) {

@@ -29,13 +29,13 @@ enum {
   A_LD = DEPTH + 16,                 /* of the copy of A */
   PACKED = BLOCKS * DEPTH * COLUMNS, /* floats of the scratch for B */
   COPIED = ROWS * A_LD,              /* and for A behind it */
-  ROW_UNIT = 12,                     /* tiles start at multiples of the rows of any kernel */
-  COLUMN_UNIT = 32,                  /* and of its columns */
   FEWEST_COLUMNS = 64,               /* of a tile */
   WORTH_COPYING = 64,                /* columns that a part of A is multiplied by */
   LINE = 16,                         /* floats of a line of the cache */
   SAME_SET = 1024, /* rows 4 KiB apart fall into one set of the first-level cache */
 };
+
+_Static_assert(ROWS % XATTN_ROW_UNIT == 0 && COLUMNS % XATTN_COLUMN_UNIT == 0, "whole panels");
 
 int64_t xattn_cpu_scratch(void) {
   return PACKED + COPIED;
@@ -110,7 +110,7 @@ typedef struct product {
 /* Rows of a block of B, DEPTH or COLUMNS long; those of 16 bits are widened some at a time into `room`. */
 static void pack_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t l,
                        int64_t depth, float *to, float *room) {
-  int64_t ld = p->b.ld, step = p->b.dtype == XATTN_F32 ? n : COLUMN_UNIT;
+  int64_t ld = p->b.ld, step = p->b.dtype == XATTN_F32 ? n : XATTN_COLUMN_UNIT;
   for (int64_t at = 0; at < n; at += step) {
     int64_t now = smaller(n - at, step), columns = p->b_transposed ? depth : now;
     int64_t from = p->b_transposed ? (j + at) * p->b.ld + l : l * p->b.ld + j + at;
@@ -259,9 +259,9 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   int64_t group = item / g->batch[2] % g->batch[1];
   int64_t b = item / g->batch[2] / g->batch[1];
   int64_t i, i_end, j, j_end;
-  piece(g->m, ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
-  piece(xattn_limited(g->n_limit, b, g->n), COLUMN_UNIT, tiles.columns, tile % tiles.columns, &j,
-        &j_end);
+  piece(g->m, XATTN_ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
+  piece(xattn_limited(g->n_limit, b, g->n), XATTN_COLUMN_UNIT, tiles.columns, tile % tiles.columns,
+        &j, &j_end);
   if (i >= i_end || j >= j_end) return;
   product p = {
       .m = i_end - i,

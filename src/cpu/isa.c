@@ -28,14 +28,15 @@
                                 xattn_few_rows_##isa,          \
                                 xattn_widen_##isa,             \
                                 xattn_narrow_##isa}
-enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16 };
+enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16, LANES_neon = 4 };
 
-/* Worst first. The base is what every processor of the architecture has: SSE2,
- * NEON. */
+/* Worst first. The base is the same source everywhere, for what every processor has: 16 vectors of 4 floats. */
 XATTN_KERNELS(base);
 #if defined(__x86_64__)
 XATTN_KERNELS(avx2);
 XATTN_KERNELS(avx512);
+#elif defined(__aarch64__)
+XATTN_KERNELS(neon);
 #endif
 
 const xattn_isa *xattn_isa_list(int index) {
@@ -48,6 +49,8 @@ const xattn_isa *xattn_isa_list(int index) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
     list[count++] = &avx512;
+#elif defined(__aarch64__)
+  list[count++] = &neon; /* part of the architecture */
 #endif
   return index < count ? list[index] : NULL;
 }

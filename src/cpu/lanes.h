@@ -1,5 +1,5 @@
-/* What kernels share that are compiled once per instruction set: the Makefile sets XATTN_ISA, which ends their names, and
- * XATTN_LANES, the floats in a register. */
+/* What kernels share that are compiled once per instruction set: the Makefile sets XATTN_ISA, which ends their names,
+ * XATTN_LANES, the floats in a register, and XATTN_REGISTERS, how many there are: 16 or 32. */
 #ifndef XATTN_CPU_LANES_H
 #define XATTN_CPU_LANES_H
 

@@ -8,8 +8,9 @@
  * ROWS │ A  │ │ C      │
  *      └────┘ └────────┘
  *
- * With AVX-512 12 rows × 2 vectors are 24 of 32 registers, else 6 × 2 are 12 of 16: enough sums at once that none waits
- * for the one before. Columns are filled up to whole vectors, with zeros in B. A is read where it lies. */
+ * 12 rows × 2 vectors are 24 of 32 registers, 6 × 2 are 12 of 16: enough sums at once that none waits for the one
+ * before. Panels have 2 vectors everywhere, so the lanes of an instruction set tell the order of a packed B. Columns are
+ * filled up to whole vectors, with zeros in B. A is read where it lies. */
 #include "lanes.h"
 
 #ifndef XATTN_TYPED
@@ -18,11 +19,14 @@
 #define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
 
 enum {
-  ROWS = XATTN_LANES == 16 ? 12 : 6,
+  ROWS = XATTN_REGISTERS == 32 ? 12 : 6,
   VECTORS = 2,
   WIDTH = VECTORS * W,
-  UNROLLED = XATTN_LANES == 16 ? 1 : 4 /* steps of k: the end of a short loop is foretold better */
+  UNROLLED = XATTN_REGISTERS == 32 ? 1 : 4 /* steps of k: ends of short loops are foretold better */
 };
+
+_Static_assert(XATTN_ROW_UNIT % ROWS == 0 && XATTN_COLUMN_UNIT % WIDTH == 0,
+               "gemm.c cuts rows and columns where blocks and panels end");
 
 /* C = first + A·B; first may be NULL for 0, or C. It is added last: small products added one by one to what is large would
  * each round by its size. */
@@ -71,7 +75,7 @@ static void forward(tile *t, int64_t rows) {
 /* One panel for all rows. */
 static inline __attribute__((always_inline)) void panel(const int vectors, int64_t rows, tile t) {
   for (; rows >= ROWS; rows -= ROWS, forward(&t, ROWS)) block(ROWS, vectors, &t);
-#if XATTN_LANES == 16
+#if XATTN_REGISTERS == 32
   if (rows >= 8) {
     block(8, vectors, &t);
     forward(&t, 8);

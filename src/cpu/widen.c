@@ -2,6 +2,8 @@
 #include "lanes.h"
 #if XATTN_LANES >= 8
 #include <immintrin.h>
+#elif defined(XATTN_NEON) /* GCC 12 converts such short vectors one element at a time */
+#include <arm_neon.h>
 #endif
 
 typedef uint16_t narrow __attribute__((vector_size(XATTN_LANES * sizeof(uint16_t))));
@@ -9,10 +11,14 @@ typedef uint32_t bits __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))
 
 /* A BF16 is the upper half of an F32. */
 static inline __attribute__((always_inline)) void from_bf16(const uint16_t *from, float *to) {
+#ifdef XATTN_NEON
+  vst1q_f32(to, vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(from)), 16)));
+#else
   narrow h;
   memcpy(&h, from, sizeof h);
   bits wide = __builtin_convertvector(h, bits) << 16;
   memcpy(to, &wide, sizeof wide);
+#endif
 }
 
 static inline __attribute__((always_inline)) void from_f16(const uint16_t *from, float *to) {
@@ -20,6 +26,8 @@ static inline __attribute__((always_inline)) void from_f16(const uint16_t *from,
   _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from)));
 #elif XATTN_LANES == 8
   _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from)));
+#elif defined(XATTN_NEON)
+  vst1q_f32(to, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from))));
 #else
   /* Exponent and mantissa move to their places; 2^112 is the difference of the biases, and makes what is
    * denormal normal. The largest exponent, of infinity and NaN, is the largest there too. */
