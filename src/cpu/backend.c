@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "cpu.h"
 #include "pack.h"
@@ -27,6 +28,17 @@ int xattn_cpu_threads(const xattn_device *device) {
   return xattn_cpu_forked() ? 1 : device->threads;
 }
 
+/* What is as large as a huge page lies in such, where the system has them: with pages of 4 KiB, streaming a context or a
+ * weight waits for their addresses. */
+static void *allocate(size_t bytes) {
+  const size_t huge = (size_t)2 << 20;
+  void *data = aligned_alloc(bytes < huge ? XATTN_ALIGNMENT : huge, bytes);
+#ifdef MADV_HUGEPAGE
+  if (data && bytes >= huge) (void)madvise(data, bytes / huge * huge, MADV_HUGEPAGE);
+#endif
+  return data;
+}
+
 static xattn_status cpu_open(xattn_error *error, int32_t index, const xattn_device_options *options,
                              xattn_device **device) {
   (void)index;
@@ -38,7 +50,7 @@ static xattn_status cpu_open(xattn_error *error, int32_t index, const xattn_devi
   int32_t threads = options->threads ? options->threads : omp_get_max_threads();
   size_t bytes = (size_t)threads * (size_t)xattn_cpu_scratch() * sizeof(float);
   *device = malloc(sizeof **device);
-  float *scratch = aligned_alloc(XATTN_ALIGNMENT, bytes);
+  float *scratch = allocate(bytes);
   if (*device && scratch) {
     **device = (xattn_device){.threads = threads, .isa = isa, .scratch = scratch};
     return XATTN_OK;
@@ -99,7 +111,7 @@ static xattn_status cpu_allocate(xattn_error *error, xattn_device *device, size_
                                  xattn_memory *memory) {
   (void)device;
   size_t rounded = (bytes + XATTN_ALIGNMENT - 1) / XATTN_ALIGNMENT * XATTN_ALIGNMENT;
-  void *data = rounded < bytes ? NULL : aligned_alloc(XATTN_ALIGNMENT, rounded);
+  void *data = rounded < bytes ? NULL : allocate(rounded);
   *memory = (xattn_memory){.data = data};
   if (data || bytes == 0) return XATTN_OK;
   return xattn_fail(error, XATTN_ERROR_MEMORY, "cpu: out of memory at %zu bytes", bytes);

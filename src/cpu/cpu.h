@@ -53,7 +53,7 @@ typedef void xattn_tile_multiply_f64(int64_t rows, int64_t n, int64_t k, const d
 
 /* What will be read after B, laid out alike, and is fetched into the cache on the way, since the hardware starts anew with
  * each row; row and item are bytes, 0 for nothing. Rows of B are read some at a time: it lies so many rows ahead. */
-enum { XATTN_DOTS_AHEAD = 16, XATTN_ROWS_AHEAD = 64 };
+enum { XATTN_DOTS_AHEAD = 8, XATTN_ROWS_AHEAD = 64 };
 typedef struct xattn_next {
   const char *data;
   int64_t row, item;
