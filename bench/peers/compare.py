@@ -17,7 +17,9 @@ import xattn_ctypes
 
 # Read by the BLAS and OpenMP libraries when they are loaded, so set before the workers start.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-WRONG = 1e-4  # of the largest output: far above float32 rounding, far below any real mistake
+# Of the largest output: far above float32 rounding, far below any real mistake; with a context of 16 bits above its
+# rounding, 2^-11 or 2^-8.
+WRONG = {"F32": 1e-4, "F16": 1e-3, "BF16": 1e-2}
 
 
 class Engine:
@@ -49,7 +51,7 @@ class Engine:
         self.process.join()
 
 
-def load(engine, name, case, arrays, exact, resident):
+def load(engine, name, case, arrays, exact, resident, dtype):
     """Loads one engine and checks its result; the beginning of its entry in the report."""
     try:
         result, note = engine.ask("load", case, arrays, resident)
@@ -57,7 +59,7 @@ def load(engine, name, case, arrays, exact, resident):
         print(f"{case.name}: {name} failed:\n{problem}", file=sys.stderr)
         return {"failed": str(problem)}
     error = float(numpy.abs(result - exact).max())
-    if not error <= WRONG * numpy.abs(exact).max():
+    if not error <= WRONG[dtype] * numpy.abs(exact).max():
         print(f"{case.name}: {name} is wrong by {error:.3g}", file=sys.stderr)
         return {"failed": "wrong result", "error": error, "note": note}
     return {"error": error, "note": note, "samples": []}
@@ -68,7 +70,8 @@ def measure(engines, case, options, resident=False):
     no engine always runs behind the same neighbour."""
     arrays = cases.make_arrays(case)
     exact = cases.exact_result(case, arrays)
-    results = {name: load(engine, name, case, arrays, exact, resident)
+    results = {name: load(engine, name, case, arrays, exact, resident,
+                          options.context_dtype if resident and name == "xattn" else "F32")
                for name, engine in engines.items()}
     running = [name for name in engines if "samples" in results[name]]
     order = random.Random(0)
@@ -95,6 +98,8 @@ def parse_arguments():
                         help="only the case of this name; may be repeated")
     parser.add_argument("--resident", action="append", metavar="NAME",
                         help="cases timed with the context resident too (whisper_dec)")
+    parser.add_argument("--context-dtype", choices=["F32", "F16", "BF16"], default="F32",
+                        help="in which xattn stores what is resident (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of each engine (%(default)s)")
     parser.add_argument("--rounds", type=int, default=15, help="(%(default)s)")
     parser.add_argument("--warmups", type=int, default=3, help="untimed rounds (%(default)s)")
@@ -123,6 +128,7 @@ def main():
         raise SystemExit(f"{options.library} is not there: build it first (make)")
     for name in THREAD_VARIABLES:
         os.environ[name] = str(options.threads)
+    os.environ["XATTN_PEERS_CONTEXT"] = options.context_dtype  # for the process of engine_xattn
     with xattn_ctypes.Handle(options.library, "cpu", options.threads) as handle:
         command_line = shlex.join(["python"] + sys.argv)
         about = report.machine(command_line, handle.version(), handle.detail())

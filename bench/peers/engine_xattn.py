@@ -1,9 +1,12 @@
 """xattn, through its C interface."""
-from ctypes import byref, pointer
+import os
+from ctypes import pointer
 
 import numpy
 
 import xattn_ctypes
+
+DTYPES = {"F32": 1, "F16": 2, "BF16": 3}
 
 
 class Xattn:
@@ -15,7 +18,9 @@ class Xattn:
         self.out = numpy.empty(case.out_shape, numpy.float32)
         x, y, out = (pointer(xattn_ctypes.tensor(array)) for array in (self.x, self.y, self.out))
         if resident:
-            context = self.handle.make_context(layer, self.y, expected_queries=case.Nq)
+            dtype = os.environ.get("XATTN_PEERS_CONTEXT", "F32")
+            context = self.handle.make_context(layer, self.y, expected_queries=case.Nq,
+                                               context_dtype=DTYPES[dtype])
             self.call = self.handle.library.xattn_forward
             self.arguments = (self.handle.handle, layer, x, context, None, out)
             plan = self.handle.plan(layer, self.x, context=context)
@@ -23,7 +28,8 @@ class Xattn:
             self.call = self.handle.library.xattn_forward_once
             self.arguments = (self.handle.handle, layer, x, y, None, out)
             plan = self.handle.plan(layer, self.x, y=self.y)
-        self.note = f"plan {plan}; {self.handle.detail()}"
+        kept = f"; context in {dtype}" if resident else ""
+        self.note = f"plan {plan}; {self.handle.detail()}{kept}"
 
     def forward(self):
         if self.call(*self.arguments) != 0:
