@@ -101,10 +101,10 @@ static xattn_status measure(const bench *all, xattn_rates *r) {
     r->flops_half = 2.0 * 1024 * 1024 * 1024 / without_launch(seconds, r);
   }
   /* A few rows, but enough to copy operands for: what takes longer than the sums is their time. */
-  b = product(all, XATTN_F32, 8, 24, 1536, 512);
+  b = product(all, XATTN_F32, 8, 40, 1536, 512);
   if (!status) status = time_of(&b, multiply, least, &seconds);
-  double flop_time = 2.0 * 8 * 24 * 1536 * 512 / r->flops;
-  double moved = 8.0 * (24 * 512 + 1536 * 512 + 24 * 1536) * sizeof(float);
+  double flop_time = 2.0 * 8 * 40 * 1536 * 512 / r->flops;
+  double moved = 8.0 * (40 * 512 + 1536 * 512 + 40 * 1536) * sizeof(float);
   double left = without_launch(seconds, r);
   r->operands = moved / sqrt(fmax(left * left - flop_time * flop_time, 0.04 * left * left));
   b = product(all, XATTN_F32, 1, 1, ROWS, DEPTH);

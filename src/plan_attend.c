@@ -93,7 +93,7 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
  * most of what would be moved, there are rows enough to pack keys and values for, and tiles enough for the
  * device. */
 static void choose_tile(const xattn_problem *p, xattn_step *s) {
-  enum { WIDEST = 256, FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
+  enum { WIDEST = 512, FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
   bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
   if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
   if (choose_pieces(p, s) || s->depth > WIDEST || s->columns > WIDEST) return;

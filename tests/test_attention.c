@@ -132,7 +132,7 @@ START_TEST(several_chunks) {
   static const layout dense[4] = {DENSE, DENSE, DENSE, DENSE};
   static const shape shapes[] = {{6, 100, 4001, 2, 2, 4, 3}, {2, 10, 26001, 6, 6, 3, 4},
                                  {2, 10, 26001, 6, 1, 3, 4}, {2, 301, 9001, 2, 1, 4, 3},
-                                 {6, 15, 26001, 2, 2, 4, 3}, {1, 60, 20001, 1, 1, 257, 3}};
+                                 {6, 15, 26001, 2, 2, 4, 3}, {1, 60, 20001, 1, 1, 513, 3}};
   xattn_handle *handle = test_handle(1);
   rng r = {14};
   check_attention(handle, &r, &shapes[_i], dense, false);

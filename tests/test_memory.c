@@ -12,7 +12,7 @@ static xattn_stats stats_of(xattn_handle *handle) {
 }
 
 /* A call of attention small enough to have its numbers at hand. */
-enum { ROWS = 24, KEYS = 5, WIDTH = 4 };
+enum { ROWS = 40, KEYS = 5, WIDTH = 4 };
 
 typedef struct call {
   float q[ROWS * WIDTH], k[KEYS * WIDTH], v[KEYS * WIDTH], out[ROWS * WIDTH];

@@ -35,7 +35,7 @@ static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
                                       .row_alignment = 1,
                                       .tile_rows = 4096,
                                       .tile_keys = 512,
-                                      .few_rows = 16}};
+                                      .few_rows = XATTN_FEW_ROWS}};
   xattn_error error = {""};
   xattn_plan_steps plan;
   ck_assert_msg(xattn_plan_make(&error, &p, &rates, NULL, &plan) == XATTN_OK, "%s", error.text);
@@ -65,7 +65,7 @@ START_TEST(results_of_uneven_items) {
                                 .queries = queries[i % 2],
                                 .keys = 700,
                                 .query_dim = 24,
-                                .context_dim = i < 2 ? 40 : 300, /* more than a tile is wide */
+                                .context_dim = i < 2 ? 40 : 600, /* more than a tile is wide */
                                 .heads = 2,
                                 .head_dim = 12,
                                 .out_dim = 20,
