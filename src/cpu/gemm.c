@@ -75,8 +75,8 @@ static grid choose_packed_grid(const xattn_gemm *g, int64_t items, int threads) 
  * columns are cut before rows unless that leaves few of them. */
 static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
   if (g->packed) return choose_packed_grid(g, items, threads);
-  bool even =
-      !g->n_limit.count && !g->k_limit.count; /* else one item may be long and the others short */
+  /* With limits one item may be long and the others short. */
+  bool even = !g->n_limit.count && !g->k_limit.count;
   if (threads == 1 || (even && (items % threads == 0 || items >= 4 * (int64_t)threads)))
     return (grid){1, 1};
   for (int64_t columns = threads; columns > 1; columns--)
@@ -96,8 +96,7 @@ static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int6
 /* C [m, n] = first + A·B on one thread; first may be NULL for 0, or C. */
 typedef struct product {
   int64_t m, n, k;
-  int64_t
-      all_rows; /* of the tile's whole product: how tiles are cut must not change a sum's order */
+  int64_t all_rows; /* of the whole product: how it is cut must not change the order of a sum */
   bool b_transposed;
   xattn_matrix a, b;
   const float *first;
@@ -206,7 +205,7 @@ static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
 
 /* ------------------------------------------------------------------ packed weights */
 
-/* Each matrix that the levels above the item do not share: by DEPTH of k, the panels of all its columns. */
+/* Each matrix that the levels above the item do not share: by blocks of k, the panels of all its columns. */
 static int64_t packed_item(const xattn_gemm *g, int64_t group, int64_t head) {
   int64_t heads = g->b.stride[2] ? g->batch[2] : 1;
   return (g->b.stride[1] ? group * heads : 0) + (g->b.stride[2] ? head : 0);
