@@ -29,9 +29,10 @@ END_TEST
 
 /* Around the few rows that B is not packed for, the blocks that are, and their panels. */
 START_TEST(gemm_across_blocks) {
-  static const int64_t sizes[][3] = {{8, 70, 50},    {9, 70, 50},     {13, 97, 385},
-                                     {97, 33, 384},  {100, 513, 20},  {12, 545, 400},
-                                     {107, 80, 769}, {1, 1000, 1000}, {7, 130, 100}};
+  static const int64_t sizes[][3] = {{8, 70, 50},     {9, 70, 50},     {13, 97, 385},
+                                     {97, 33, 384},   {100, 513, 20},  {12, 545, 400},
+                                     {107, 80, 769},  {1, 1000, 1000}, {7, 130, 100},
+                                     {34, 530, 1201}, {50, 545, 400},  {33, 40, 2310}};
   xattn_handle *handle = test_handle(_i);
   rng r = {17};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

@@ -58,8 +58,8 @@ END_TEST
 
 /* Blocks of 384 of the depth and 512 columns, 96 rows of A, and 32 columns of B that are widened at a time. */
 START_TEST(across_blocks) {
-  static const int64_t sizes[][3] = {{17, 513, 385}, {97, 33, 384}, {96, 512, 10}, {20, 545, 400},
-                                     {107, 40, 769}, {18, 1030, 5}, {100, 31, 768}};
+  static const int64_t sizes[][3] = {{17, 513, 385}, {97, 33, 384}, {96, 512, 10},  {20, 545, 400},
+                                     {107, 40, 769}, {18, 1030, 5}, {100, 31, 768}, {34, 33, 1201}};
   xattn_gemm g;
   both h = both_open(_i * 3 + _i % 3, &g);
   rng r = {(uint64_t)(240 + _i)};

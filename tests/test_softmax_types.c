@@ -14,7 +14,7 @@ static const float scale = 0.37F;
 /* In a long row the sum's own roundings would hide all others: one key of 1000 counts, those around the ends of pieces
  * among them. One row has equal scores, whose sum is exact. */
 static void thin_out(const guarded *in, int64_t n) {
-  const int64_t piece = xattn_cpu_scratch();
+  const int64_t piece = XATTN_SOFTMAX_PIECE;
   for (int64_t row = 0; row < ROWS; row++)
     for (int64_t j = 0; j < n; j++) {
       float *at = guarded_at(in, row, j, 0, 0);
@@ -88,12 +88,12 @@ START_TEST(every_pair_of_dtypes) {
 }
 END_TEST
 
-/* Rows of 16 bits that the CPU takes in pieces as large as its scratch, whose maximum and sum it finds in a pass of their
+/* Rows of 16 bits that the CPU takes in pieces, whose maximum and sum it finds in a pass of their
  * own. */
-START_TEST(rows_longer_than_the_scratch) {
+START_TEST(rows_of_several_pieces) {
   if (!on_cpu()) return;
   const xattn_dtype from = dtypes[_i / 3], to = dtypes[_i % 3];
-  const int64_t size = xattn_cpu_scratch(), lengths[] = {size - 1, size, size + 1, 2 * size + 77};
+  const int64_t size = XATTN_SOFTMAX_PIECE, lengths[] = {size - 1, size, size + 1, 2 * size + 77};
   xattn_handle *handle = test_handle(2);
   for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
     check_pair(handle, from, to, lengths[i], 5, 1, true);
@@ -129,7 +129,7 @@ Suite *suite_softmax_types(void) {
   TCase *tests = tcase_create("softmax-types");
   tcase_set_timeout(tests, 120);
   tcase_add_loop_test(tests, every_pair_of_dtypes, 0, 9);
-  tcase_add_loop_test(tests, rows_longer_than_the_scratch, 0, 9);
+  tcase_add_loop_test(tests, rows_of_several_pieces, 0, 9);
   tcase_add_test(tests, lengths_of_many_items);
   suite_add_tcase(suite, tests);
   return suite;

@@ -12,6 +12,9 @@ struct xattn_device {
 
 int64_t xattn_cpu_scratch(void);
 
+/* Elements of a row of 16 bits whose softmax is taken at a time, in the scratch. */
+enum { XATTN_SOFTMAX_PIECE = 1 << 15 };
+
 /* Products are cut at multiples of the rows of a block and the columns of a panel of every kernel (tile.c). */
 enum { XATTN_ROW_UNIT = 12, XATTN_COLUMN_UNIT = 32 };
 

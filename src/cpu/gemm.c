@@ -35,6 +35,7 @@ enum {
   SAME_SET = 1024, /* rows 4 KiB apart fall into one set of the first-level cache */
 };
 
+_Static_assert((int)PACKED >= (int)XATTN_SOFTMAX_PIECE, "the scratch is the softmax's too");
 _Static_assert(ROWS % XATTN_ROW_UNIT == 0 && COLUMNS % XATTN_COLUMN_UNIT == 0, "whole panels");
 
 int64_t xattn_cpu_scratch(void) {

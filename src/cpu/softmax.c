@@ -9,12 +9,12 @@
 /* Below this many elements, starting threads costs more than it saves. */
 static const int64_t serial_elements = 1 << 13;
 
-/* A row of which one side or both have 16 bits, in pieces as large as the scratch. Only a row of several pieces is read
+/* A row of which one side or both have 16 bits, in pieces that stay in the cache. Only a row of several pieces is read
  * twice: for the maximum and the sum, and for what is written. */
 static void narrow_row(const xattn_softmax *s, const xattn_isa *isa, int64_t in, int64_t out,
                        int64_t keys, float *scratch) {
   float maximum = -INFINITY, sum = 0.0F;
-  const int64_t size = xattn_cpu_scratch(), pieces = (keys + size - 1) / size;
+  const int64_t size = XATTN_SOFTMAX_PIECE, pieces = (keys + size - 1) / size;
   for (int pass = pieces > 1 ? 0 : 1; pass < 2; pass++)
     for (int64_t from = 0; from < keys; from += size) {
       int64_t n = keys - from < size ? keys - from : size, ld;
