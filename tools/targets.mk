@@ -49,7 +49,7 @@ test-valgrind: $(BUILD)/tests/run $(BUILD)/.setup-asan
 	    $(BUILD)/tests/run || exit 1; done
 
 # The suites that touch kernels, once per instruction set of this processor, or of the one that RUN emulates.
-ISA_SUITES = gemm gemm-types softmax-types attention half layer forms "context types"
+ISA_SUITES = gemm softmax-types attention half layer forms "context types"
 ISA_TESTS = $(ISAS:%=test-isa-%)
 .PHONY: $(ISA_TESTS)
 test-isa: $(ISA_TESTS)
