@@ -43,7 +43,6 @@ static xattn_status learn(xattn_error *error, xattn_device *device, int *major) 
                                   .score_bytes = l2 ? l2 / 2 : 16 << 20,
                                   .parallel = 1,
                                   .row_alignment = 8};
-
   device->rates = xattn_cuda_rates(device, *major, minor, processors);
   struct cudaDeviceProp properties;
   status = xattn_cuda_check(error, cudaGetDeviceProperties(&properties, device->index),

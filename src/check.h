@@ -34,7 +34,7 @@ xattn_status xattn_check_operand(const xattn_handle *handle, xattn_error *error,
                                  const xattn_tensor *tensor, xattn_dtype dtype, int32_t least_rank,
                                  int32_t most_rank, bool shape_only);
 
-/* Whether the handle's device computes with the dtype. */
+/* Whether it is a dtype of layers and of calls' tensors. */
 xattn_status xattn_check_dtype(xattn_error *error, const char *name, xattn_dtype dtype);
 
 xattn_status xattn_check_call(xattn_error *error, const xattn_call *call,

@@ -313,10 +313,10 @@ static xattn_context_side context_side_of(xattn_builder *b) {
 static xattn_operand make_query(xattn_builder *b) {
   const xattn_problem *p = b->problem;
   xattn_operand x = caller(b, XATTN_SLOT_X, p->x, 1);
-  x = readable(b, x, "x, made dense", p->batch, p->queries, 1, p->query_dim);
-  if (b->form.scores == XATTN_SCORES_MERGE_Y) /* x is what attends */
-    return readable_as(b, xattn_inner_dtype(p), x, "x, in F32", p->batch, p->queries, 1,
-                       p->query_dim);
+  bool attends = b->form.scores == XATTN_SCORES_MERGE_Y; /* x itself, not what is made of it */
+  x = readable_as(b, attends ? xattn_inner_dtype(p) : p->dtype, x, "x, made dense", p->batch,
+                  p->queries, 1, p->query_dim);
+  if (attends) return x;
   bool shared = p->x.batch == 0; /* the same queries for every item: projected once */
   int64_t batch = shared ? 1 : p->batch;
   xattn_operand result;

@@ -38,6 +38,16 @@ static void check_uses(both *h, rng *r, xattn_gemm g) {
   }
 }
 
+/* The uses of products of m, n and k. */
+static void check_sizes(both *h, rng *r, xattn_gemm g, const int64_t (*sizes)[3], size_t count) {
+  for (size_t i = 0; i < count && h->takes; i++) {
+    g.m = sizes[i][0];
+    g.n = sizes[i][1];
+    g.k = sizes[i][2];
+    check_uses(h, r, g);
+  }
+}
+
 /* Few rows and many, with and without rows of a last vector or panel, and no depth at all. */
 START_TEST(every_combination_of_dtypes) {
   static const int64_t columns[] = {1, 7, 32, 33, 65}, depths[] = {0, 1, 17, 32, 50, 8, 3};
@@ -63,12 +73,7 @@ START_TEST(across_blocks) {
   xattn_gemm g;
   both h = both_open(_i * 3 + _i % 3, &g);
   rng r = {(uint64_t)(240 + _i)};
-  for (size_t i = 0; i < sizeof sizes / sizeof *sizes && h.takes; i++) {
-    g.m = sizes[i][0];
-    g.n = sizes[i][1];
-    g.k = sizes[i][2];
-    check_uses(&h, &r, g);
-  }
+  check_sizes(&h, &r, g, sizes, sizeof sizes / sizeof *sizes);
   both_close(&h);
 }
 END_TEST
@@ -85,12 +90,7 @@ START_TEST(few_rows_beyond_the_room) {
   xattn_gemm g;
   both h = both_open(_i * 3 + _i / 3, &g);
   rng r = {(uint64_t)(250 + _i)};
-  for (size_t i = 0; i < sizeof sizes / sizeof *sizes && h.takes; i++) {
-    g.m = sizes[i][0];
-    g.n = sizes[i][1];
-    g.k = sizes[i][2];
-    check_uses(&h, &r, g);
-  }
+  check_sizes(&h, &r, g, sizes, sizeof sizes / sizeof *sizes);
   both_close(&h);
 }
 END_TEST

@@ -27,8 +27,6 @@ static inline vec load_tail(const float *from, int64_t count) {
 
 /* ------------------------------------------------------------------ B [n, k] */
 
-typedef float quad __attribute__((vector_size(4 * sizeof(float))));
-
 static inline quad four_of(vec v) {
   quad part[W / 4];
   memcpy(part, &v, sizeof part);
@@ -44,12 +42,9 @@ static inline quad four_of(vec v) {
 /* The sums of four vectors, each in the order of sum_of. */
 static inline void sums_of(vec v0, vec v1, vec v2, vec v3, float sums[4]) {
   quad q0 = four_of(v0), q1 = four_of(v1), q2 = four_of(v2), q3 = four_of(v3);
-  quad s01 =
-      __builtin_shufflevector(q0, q1, 0, 4, 1, 5) + __builtin_shufflevector(q0, q1, 2, 6, 3, 7);
-  quad s23 =
-      __builtin_shufflevector(q2, q3, 0, 4, 1, 5) + __builtin_shufflevector(q2, q3, 2, 6, 3, 7);
-  quad s =
-      __builtin_shufflevector(s01, s23, 0, 1, 4, 5) + __builtin_shufflevector(s01, s23, 2, 3, 6, 7);
+  quad s01 = interleave_low(q0, q1) + interleave_high(q0, q1);
+  quad s23 = interleave_low(q2, q3) + interleave_high(q2, q3);
+  quad s = first_pairs(s01, s23) + second_pairs(s01, s23);
   memcpy(sums, &s, sizeof s);
 }
 

@@ -42,12 +42,6 @@ int64_t xattn_cpu_scratch(void) {
   return PACKED + COPIED;
 }
 
-/* Of the blocks of k: as even as they can be. */
-static int64_t depth_of(int64_t k) {
-  int64_t blocks = (k + DEPTH - 1) / DEPTH, unit = 8;
-  return blocks < 2 ? DEPTH : ((k + blocks - 1) / blocks + unit - 1) / unit * unit;
-}
-
 typedef struct grid {
   int64_t rows, columns;
 } grid;
@@ -58,6 +52,12 @@ static int64_t divide_up(int64_t a, int64_t b) {
 
 static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
+}
+
+/* Of the blocks of k: as even as they can be. */
+static int64_t depth_of(int64_t k) {
+  int64_t blocks = divide_up(k, DEPTH), unit = 8;
+  return blocks < 2 ? DEPTH : divide_up(divide_up(k, blocks), unit) * unit;
 }
 
 /* A packed B is multiplied by some rows at a time, and each thread takes the next when it is done. All threads should get

@@ -138,13 +138,6 @@ void KERNEL(xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const real 
 
 /* ------------------------------------------------------------------ packing */
 
-typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-
-#define interleave_low(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define interleave_high(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define first_pairs(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
-#define second_pairs(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
-
 /* Four rows of four become four columns. */
 static inline void turn(const real *from, int64_t from_ld, real *to, int64_t to_ld) {
   quad in[4];
