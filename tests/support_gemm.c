@@ -48,62 +48,106 @@ static int64_t limit_of(xattn_lengths limit, int64_t item, int64_t all) {
   return limit.count ? limit.count[item * limit.step] : all;
 }
 
+/* A product on the device and what it is made of. */
+typedef struct made {
+  xattn_gemm g;
+  stack a, b, c;
+  float *before; /* of C */
+  const float *biases;
+} made;
+
+static float expected(const made *p, const int64_t at[3], int64_t i, int64_t j, float was) {
+  const xattn_gemm *g = &p->g;
+  float sum = g->accumulate ? was : 0.0F;
+  if (g->bias)
+    sum = p->biases[at[0] * g->bias_stride[0] + at[1] * g->bias_stride[1] +
+                    at[2] * g->bias_stride[2] + j];
+  for (int64_t l = 0; l < limit_of(g->k_limit, at[0], g->k); l++)
+    sum += *element(&p->a, at, i, l) *
+           (g->b_transposed ? *element(&p->b, at, j, l) : *element(&p->b, at, l, j));
+  return sum;
+}
+
+static void run_and_check(xattn_handle *handle, made *p) {
+  xattn_gemm *g = &p->g;
+  const stack *c = &p->c;
+  const size_t bytes = (size_t)c->size * sizeof *p->before;
+  float *wanted = malloc(bytes);
+  ck_assert_ptr_nonnull(wanted);
+  memcpy(wanted, p->before, bytes);
+  xattn_memory on_device = to_device(handle, p->before, c->size);
+  g->c = c->m;
+  g->c.data = on_device.data;
+  ASSERT_OK(handle, handle->backend->gemm(&handle->error, handle->device, g, 1));
+  from_device(handle, &on_device, c->memory, c->size);
+  int64_t at[3];
+  for (at[0] = 0; at[0] < g->batch[0]; at[0]++)
+    for (at[1] = 0; at[1] < g->batch[1]; at[1]++)
+      for (at[2] = 0; at[2] < g->batch[2]; at[2]++)
+        for (int64_t i = 0; i < g->m; i++)
+          for (int64_t j = 0; j < limit_of(g->n_limit, at[0], g->n); j++) {
+            float *got = element(c, at, i, j), *want = wanted + (got - c->memory);
+            *want = expected(p, at, i, j, *want);
+            ck_assert_msg(*got == *want, "%s×%s%s %lld×%lld×%lld: %g, not %g",
+                          xattn_dtype_name(g->a.dtype), xattn_dtype_name(g->b.dtype),
+                          g->packed ? ", packed," : "", (long long)g->m, (long long)g->n,
+                          (long long)g->k, (double)*got, (double)*want);
+          }
+  ck_assert_msg(memcmp(wanted, c->memory, bytes) == 0, "%lld×%lld×%lld: written beside C",
+                (long long)g->m, (long long)g->n, (long long)g->k);
+  free(wanted);
+}
+
+/* With B as a backend packs it, if it does and B can be a weight. */
+static void check_packed(xattn_handle *handle, made *p) {
+  const xattn_backend *backend = handle->backend;
+  xattn_gemm *g = &p->g;
+  if (!backend->limits(handle->device).packing || g->b.dtype != XATTN_F32 ||
+      (g->batch[0] > 1 && g->b.stride[0]))
+    return;
+  const int64_t elements = backend->packed_elements(handle->device, g);
+  float *packed = malloc((size_t)(elements + 1) * sizeof *packed);
+  ck_assert_ptr_nonnull(packed);
+  packed[elements] = 42.0F;
+  backend->pack(handle->device, g, packed);
+  ck_assert_msg(packed[elements] == 42.0F, "packed more than there is room for");
+  g->packed = packed;
+  run_and_check(handle, p);
+  free(packed);
+}
+
 void check_shared_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias, int a_shared,
                        int b_shared) {
-  stack a = stack_new(r, g.batch, g.m, g.k, a_shared, &g.a);
-  stack b =
+  made p = {.g = g};
+  p.a = stack_new(r, g.batch, g.m, g.k, a_shared, &g.a);
+  p.b =
       stack_new(r, g.batch, g.b_transposed ? g.n : g.k, g.b_transposed ? g.k : g.n, b_shared, &g.b);
-  stack c = stack_new(g.accumulate ? r : NULL, g.batch, g.m, g.n, 0, &g.c);
+  p.c = stack_new(g.accumulate ? r : NULL, g.batch, g.m, g.n, 0, &g.c);
   int64_t bias_count = g.n;
   for (int i = 0; i < 3; i++) bias_count += (g.batch[i] - 1) * g.bias_stride[i];
-  float *before = malloc((size_t)c.size * sizeof *before);
+  p.before = malloc((size_t)p.c.size * sizeof *p.before);
   float *biases = malloc((size_t)(bias_count + 1) * sizeof *biases);
-  ck_assert(before && biases);
-  memcpy(before, c.memory, (size_t)c.size * sizeof *before);
+  ck_assert(p.before && biases);
+  memcpy(p.before, p.c.memory, (size_t)p.c.size * sizeof *p.before);
   for (int64_t j = 0; j < bias_count; j++) biases[j] = small_integer(r);
-  if (!g.bias_dtype) g.bias_dtype = XATTN_F32;
-  xattn_memory on_device[4] = {to_device_as(handle, a.memory, a.size, a.m.dtype),
-                               to_device_as(handle, b.memory, b.size, b.m.dtype),
-                               to_device(handle, c.memory, c.size),
-                               to_device_as(handle, biases, bias_count, g.bias_dtype)};
-  g.a = a.m;
-  g.b = b.m;
-  g.c = c.m;
-  g.a.data = on_device[0].data;
-  g.b.data = on_device[1].data;
-  g.c.data = on_device[2].data;
-  g.bias = bias ? on_device[3].data : NULL;
-  ASSERT_OK(handle, handle->backend->gemm(&handle->error, handle->device, &g, 1));
-  from_device(handle, &on_device[2], c.memory, c.size);
-  xattn_memory_free(&on_device[0]);
-  xattn_memory_free(&on_device[1]);
-  xattn_memory_free(&on_device[3]);
-  int64_t at[3];
-  for (at[0] = 0; at[0] < g.batch[0]; at[0]++)
-    for (at[1] = 0; at[1] < g.batch[1]; at[1]++)
-      for (at[2] = 0; at[2] < g.batch[2]; at[2]++)
-        for (int64_t i = 0; i < g.m; i++)
-          for (int64_t j = 0; j < limit_of(g.n_limit, at[0], g.n); j++) {
-            float *got = element(&c, at, i, j), *was = before + (got - c.memory);
-            float sum = g.accumulate ? *was : 0.0F;
-            if (bias)
-              sum = biases[at[0] * g.bias_stride[0] + at[1] * g.bias_stride[1] +
-                           at[2] * g.bias_stride[2] + j];
-            for (int64_t l = 0; l < limit_of(g.k_limit, at[0], g.k); l++)
-              sum += *element(&a, at, i, l) *
-                     (g.b_transposed ? *element(&b, at, j, l) : *element(&b, at, l, j));
-            ck_assert_msg(*got == sum, "%s×%s %lld×%lld×%lld: %g, not %g",
-                          xattn_dtype_name(a.m.dtype), xattn_dtype_name(b.m.dtype), (long long)g.m,
-                          (long long)g.n, (long long)g.k, (double)*got, (double)sum);
-            memcpy(was, got, sizeof *got);
-          }
-  ck_assert_msg(memcmp(before, c.memory, (size_t)c.size * sizeof *before) == 0,
-                "%lld×%lld×%lld: written beside C", (long long)g.m, (long long)g.n, (long long)g.k);
+  p.biases = biases;
+  if (!g.bias_dtype) p.g.bias_dtype = XATTN_F32;
+  xattn_memory on_device[3] = {to_device_as(handle, p.a.memory, p.a.size, p.a.m.dtype),
+                               to_device_as(handle, p.b.memory, p.b.size, p.b.m.dtype),
+                               to_device_as(handle, biases, bias_count, p.g.bias_dtype)};
+  p.g.a = p.a.m;
+  p.g.b = p.b.m;
+  p.g.a.data = on_device[0].data;
+  p.g.b.data = on_device[1].data;
+  p.g.bias = bias ? on_device[2].data : NULL;
+  run_and_check(handle, &p);
+  check_packed(handle, &p);
+  for (int i = 0; i < 3; i++) xattn_memory_free(&on_device[i]);
   free(biases);
-  free(before);
-  free(a.memory);
-  free(b.memory);
-  free(c.memory);
+  free(p.before);
+  free(p.a.memory);
+  free(p.b.memory);
+  free(p.c.memory);
 }
 
 void check_gemm(xattn_handle *handle, rng *r, xattn_gemm g, bool bias) {

@@ -29,10 +29,10 @@ END_TEST
 
 /* Around the few rows that B is not packed for, the blocks that are, and their panels. */
 START_TEST(gemm_across_blocks) {
-  static const int64_t sizes[][3] = {{8, 70, 50},     {9, 70, 50},     {13, 97, 385},
-                                     {97, 33, 384},   {100, 513, 20},  {12, 545, 400},
-                                     {107, 80, 769},  {1, 1000, 1000}, {7, 130, 100},
-                                     {34, 530, 1201}, {50, 545, 400},  {33, 40, 2310}};
+  static const int64_t sizes[][3] = {
+      {8, 70, 50},    {9, 70, 50},    {13, 97, 385},   {97, 33, 384},  {100, 513, 20},
+      {12, 545, 400}, {107, 80, 769}, {1, 1000, 1000}, {7, 130, 100},  {34, 530, 1201},
+      {50, 545, 400}, {33, 40, 2310}, {35, 609, 90},   {40, 1123, 33}, {37, 1000, 5}};
   xattn_handle *handle = test_handle(_i);
   rng r = {17};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -46,6 +46,24 @@ START_TEST(gemm_across_blocks) {
       check_gemm(handle, &r, g, variant & 2);
     }
   xattn_destroy(handle);
+}
+END_TEST
+
+/* How columns are cut into panels depends on how many there are, and so does what is left of the last one. */
+START_TEST(gemm_of_every_width) {
+  xattn_handle *handle[] = {test_handle(1), test_handle(3)};
+  rng r = {18};
+  for (int64_t n = 1; n <= 210; n++) {
+    xattn_gemm g = {.m = 33 + n % 16,
+                    .n = n,
+                    .k = 3 + n % 5,
+                    .batch = {1, 1, 1},
+                    .b_transposed = n / 2 & 1,
+                    .accumulate = n % 3 == 2};
+    check_gemm(handle[n & 1], &r, g, n % 3 == 1);
+  }
+  xattn_destroy(handle[0]);
+  xattn_destroy(handle[1]);
 }
 END_TEST
 
@@ -376,6 +394,7 @@ Suite *suite_gemm(void) {
   tcase_set_timeout(tests, 120);
   tcase_add_loop_test(tests, gemm_on_an_edge_grid, 1, 4);
   tcase_add_loop_test(tests, gemm_across_blocks, 1, 4);
+  tcase_add_test(tests, gemm_of_every_width);
   tcase_add_test(tests, gemm_of_one_large_item_uses_all_threads);
   tcase_add_test(tests, gemm_with_limits);
   tcase_add_test(tests, gemm_with_gaps_between_items);

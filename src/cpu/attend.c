@@ -59,13 +59,6 @@ static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t i
   return at;
 }
 
-void xattn_cpu_finish_row(const xattn_isa *isa, int64_t n, const float *o, float l, float *c) {
-  if (l == 0.0F)
-    memset(c, 0, (size_t)n * sizeof *c);
-  else
-    isa->row_scale(o, c, n, 1.0F / l);
-}
-
 /* Rows `row` to row + rows of the tile over the block of keys that is packed. */
 static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
                      int64_t rows, int64_t first, int64_t keys) {
@@ -85,8 +78,7 @@ static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at
     if (factor[i] != 1.0F) isa->row_scale(o + i * width, o + i * width, t->n, factor[i]);
   isa->tile_multiply(rows, xattn_filled_up(isa, t->n), keys, at->s, ld, at->packed_d,
                      first ? o : NULL, width, o, width);
-  for (int64_t i = 0; last && i < rows; i++)
-    xattn_cpu_finish_row(isa, t->n, o + i * width, at->sum[row + i], at->c + (row + i) * t->c.ld);
+  if (last) isa->finish_rows(rows, t->n, o, width, at->sum + row, at->c + row * t->c.ld, t->c.ld);
 }
 
 /* A block of keys of B, or of D. */
@@ -104,8 +96,8 @@ static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at
   for (int64_t i = 0; i < at->rows; i++) {
     at->maximum[i] = -INFINITY;
     at->sum[i] = 0.0F;
-    if (at->keys == 0) xattn_cpu_finish_row(isa, t->n, at->o, 0.0F, at->c + i * t->c.ld);
   }
+  if (at->keys == 0) isa->finish_rows(at->rows, t->n, at->o, 0, at->sum, at->c, t->c.ld);
   for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
     int64_t keys = at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys;
     pack(t, isa, at, &t->b, at->b, first, keys);

@@ -106,7 +106,7 @@ static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t in
         for (int64_t j = 0; j < t->n; j++) o[j] += factor * from[j];
       }
     }
-    xattn_cpu_finish_row(isa, t->n, o, sum, at.c + i * t->c.ld);
+    isa->finish_rows(1, t->n, o, 0, &sum, at.c + i * t->c.ld, 0);
   }
 }
 
@@ -117,8 +117,7 @@ static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index,
   if (t->key_pieces == 1) { /* O is C */
     rows r = {.o = at.c, .ld = t->c.ld};
     one_piece(t, isa, &at, from, to, &r, room);
-    for (int64_t i = 0; i < t->m; i++)
-      xattn_cpu_finish_row(isa, t->n, at.c + i * t->c.ld, r.sum[i], at.c + i * t->c.ld);
+    isa->finish_rows(t->m, t->n, at.c, t->c.ld, r.sum, at.c, t->c.ld);
     return;
   }
   float *left = left_by(t, index, piece);

@@ -15,8 +15,9 @@ int64_t xattn_cpu_scratch(void);
 /* Elements of a row of 16 bits whose softmax is taken at a time, in the scratch. */
 enum { XATTN_SOFTMAX_PIECE = 1 << 15 };
 
-/* Products are cut at multiples of the rows of a block and the columns of a panel of every kernel (tile.c). */
-enum { XATTN_ROW_UNIT = 12, XATTN_COLUMN_UNIT = 32 };
+/* Products are cut at multiples of the rows of a block and the columns of a panel of every kernel (tile.c). Of columns the
+ * last part takes what is left beyond whole units, since how the last panels are cut depends on it. */
+enum { XATTN_ROW_UNIT = 12, XATTN_COLUMN_UNIT = 96 };
 
 /* So few rows sum in many lanes, which rounds less, and read B once even so: as it lies, packed or not. */
 enum { XATTN_FEWEST_ROWS = 4 };
@@ -33,6 +34,10 @@ typedef void xattn_softmax_row(const float *in, float *out, int64_t n, float sca
 
 /* out[j] = in[j]·factor, j < n; in may be out. */
 typedef void xattn_row_scale(const float *in, float *out, int64_t n, float factor);
+
+/* Rows of C = O / l, each by its l, or 0 where that is; O may be C. */
+typedef void xattn_finish_rows(int64_t rows, int64_t n, const float *o, int64_t ldo, const float *l,
+                               float *c, int64_t ldc);
 
 /* A further part of rows of a softmax, ld apart, that is not whole yet: s[j] = exp(scale·(s[j] - maximum)), j < n, where
  * a row's maximum, and the sum of all so far, are brought up to date. What was summed by the maximum before counts by the
@@ -81,6 +86,7 @@ typedef struct xattn_isa {
   xattn_softmax_row *softmax_row;
   xattn_softmax_part *softmax_part;
   xattn_row_scale *row_scale;
+  xattn_finish_rows *finish_rows;
   xattn_tile_pack *tile_pack;
   xattn_tile_multiply *tile_multiply;
   xattn_tile_pack_f64 *tile_pack_f64;
@@ -123,9 +129,6 @@ xattn_status xattn_cpu_softmax(xattn_error *error, xattn_device *device,
 /* Rows of a matrix from an element on in F32: as they lie, or, of 16 bits, widened to `room`. */
 const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, int64_t element,
                             int64_t rows, int64_t columns, float *room, int64_t *ld);
-
-/* A row of C = O / l, or 0 where l is. */
-void xattn_cpu_finish_row(const xattn_isa *isa, int64_t n, const float *o, float l, float *c);
 
 /* With key_pieces. */
 void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t);

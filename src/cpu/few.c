@@ -5,7 +5,7 @@
  *     B [k, n]   rows of B, some at a time, times elements of A are added to rows of C, which stay in the
  *                first-level cache
  */
-#include "lanes.h"
+#include "fours.h"
 
 enum {
   ROWS = 4,
@@ -26,27 +26,6 @@ static inline vec load_tail(const float *from, int64_t count) {
 }
 
 /* ------------------------------------------------------------------ B [n, k] */
-
-static inline quad four_of(vec v) {
-  quad part[W / 4];
-  memcpy(part, &v, sizeof part);
-#if XATTN_LANES == 16
-  return (part[0] + part[2]) + (part[1] + part[3]);
-#elif XATTN_LANES == 8
-  return part[0] + part[1];
-#else
-  return part[0];
-#endif
-}
-
-/* The sums of four vectors, each in the order of sum_of. */
-static inline void sums_of(vec v0, vec v1, vec v2, vec v3, float sums[4]) {
-  quad q0 = four_of(v0), q1 = four_of(v1), q2 = four_of(v2), q3 = four_of(v3);
-  quad s01 = interleave_low(q0, q1) + interleave_high(q0, q1);
-  quad s23 = interleave_low(q2, q3) + interleave_high(q2, q3);
-  quad s = first_pairs(s01, s23) + second_pairs(s01, s23);
-  memcpy(sums, &s, sizeof s);
-}
 
 static inline __attribute__((always_inline)) void dots(const int rows, const int columns, int64_t k,
                                                        const float *a, int64_t lda, const float *b,
@@ -84,7 +63,7 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
   for (int j = 0; j < columns; j++) {
     float total[ROWS];
     if (rows == ROWS)
-      sums_of(sum[0][j], sum[1][j], sum[2][j], sum[3][j], total);
+      sums_of((vec[4]){sum[0][j], sum[1][j], sum[2][j], sum[3][j]}, total);
     else
       total[0] = sum_of(sum[0][j]);
     for (int i = 0; i < rows; i++)

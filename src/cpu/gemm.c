@@ -24,19 +24,21 @@ static const double serial_work = 5e4;
 enum {
   DEPTH = 384,
   COLUMNS = 512,
+  MOST_COLUMNS = COLUMNS + XATTN_COLUMN_UNIT,
   BLOCKS = 3, /* of DEPTH that are packed at a time */
   ROWS = 96,
-  A_LD = DEPTH + 16,                 /* of the copy of A */
-  PACKED = BLOCKS * DEPTH * COLUMNS, /* floats of the scratch for B */
-  COPIED = ROWS * A_LD,              /* and for A behind it */
-  FEWEST_COLUMNS = 64,               /* of a tile */
-  WORTH_COPYING = 64,                /* columns that a part of A is multiplied by */
-  LINE = 16,                         /* floats of a line of the cache */
+  A_LD = DEPTH + 16,                      /* of the copy of A */
+  PACKED = BLOCKS * DEPTH * MOST_COLUMNS, /* floats of the scratch for B */
+  COPIED = 2 * XATTN_COLUMN_UNIT * DEPTH, /* and behind it for A, or for what is widened of B */
+  FEWEST_COLUMNS = XATTN_COLUMN_UNIT,     /* of a tile */
+  WORTH_COPYING = 64,                     /* columns that a part of A is multiplied by */
+  LINE = 16,                              /* floats of a line of the cache */
   SAME_SET = 1024, /* rows 4 KiB apart fall into one set of the first-level cache */
 };
 
 _Static_assert((int)PACKED >= (int)XATTN_SOFTMAX_PIECE, "the scratch is the softmax's too");
-_Static_assert(ROWS % XATTN_ROW_UNIT == 0 && COLUMNS % XATTN_COLUMN_UNIT == 0, "whole panels");
+_Static_assert(ROWS % XATTN_ROW_UNIT == 0, "whole blocks");
+_Static_assert((int)COPIED >= ROWS * A_LD, "both uses");
 
 int64_t xattn_cpu_scratch(void) {
   return PACKED + COPIED;
@@ -54,6 +56,10 @@ static int64_t smaller(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
 /* Of the blocks of k: as even as they can be. */
 static int64_t depth_of(int64_t k) {
   int64_t blocks = divide_up(k, DEPTH), unit = 8;
@@ -66,7 +72,7 @@ static grid choose_packed_grid(const xattn_gemm *g, int64_t items, int threads) 
   grid tiles = {divide_up(g->m, ROWS), 1};
   if (threads == 1) return tiles;
   int64_t wanted = divide_up(4 * (int64_t)threads, tiles.rows * items);
-  tiles.columns = smaller(wanted, divide_up(g->n, FEWEST_COLUMNS));
+  tiles.columns = smaller(wanted, larger(g->n / FEWEST_COLUMNS, 1));
   int64_t most = tiles.rows + threads;
   while (tiles.rows < most && tiles.rows * tiles.columns * items % threads) tiles.rows++;
   return tiles;
@@ -86,12 +92,12 @@ static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
   return (grid){threads, 1};
 }
 
-/* Piece number `at` of `pieces` of an extent, in whole units: [*from, *to). */
+/* Piece number `at` of `pieces` of an extent, [*from, *to), in whole units; the last takes what is left beyond these. */
 static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int64_t *from,
                   int64_t *to) {
-  int64_t units = divide_up(extent, unit);
+  int64_t units = extent / unit;
   *from = units * at / pieces * unit;
-  *to = smaller(units * (at + 1) / pieces * unit, extent);
+  *to = at + 1 == pieces ? extent : units * (at + 1) / pieces * unit;
 }
 
 /* C [m, n] = first + A·B on one thread; first may be NULL for 0, or C. */
@@ -107,16 +113,18 @@ typedef struct product {
   int64_t packed_width, packed_j; /* columns of all of it, and where this product starts */
 } product;
 
-/* Rows of a block of B, DEPTH or COLUMNS long; those of 16 bits are widened some at a time into `room`. */
+/* A block of B; what has 16 bits is widened some columns at a time into `room`. */
 static void pack_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t l,
                        int64_t depth, float *to, float *room) {
-  int64_t ld = p->b.ld, step = p->b.dtype == XATTN_F32 ? n : XATTN_COLUMN_UNIT;
-  for (int64_t at = 0; at < n; at += step) {
-    int64_t now = smaller(n - at, step), columns = p->b_transposed ? depth : now;
-    int64_t from = p->b_transposed ? (j + at) * p->b.ld + l : l * p->b.ld + j + at;
+  int64_t ld = p->b.ld, pieces = p->b.dtype == XATTN_F32 ? 1 : larger(n / XATTN_COLUMN_UNIT, 1);
+  for (int64_t at = 0; at < pieces; at++) {
+    int64_t first, end;
+    piece(n, XATTN_COLUMN_UNIT, pieces, at, &first, &end);
+    int64_t now = end - first, columns = p->b_transposed ? depth : now;
+    int64_t from = p->b_transposed ? (j + first) * p->b.ld + l : l * p->b.ld + j + first;
     const float *b =
         xattn_cpu_rows(isa, &p->b, from, p->b_transposed ? now : depth, columns, room, &ld);
-    isa->tile_pack(p->b_transposed, now, depth, b, ld, to + at * depth);
+    isa->tile_pack(p->b_transposed, now, depth, b, ld, to + first * depth);
   }
 }
 
@@ -193,12 +201,13 @@ static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
     return;
   }
   /* All of a packed B, so that A is copied once. */
-  const int64_t columns = p->packed ? p->n : COLUMNS;
+  const int64_t blocks = p->packed ? 1 : divide_up(p->n, COLUMNS);
   const int64_t depth = p->packed && p->k ? p->k : BLOCKS * depth_of(p->k);
-  for (int64_t j = 0; j < p->n; j += columns) {
-    int64_t l = 0;
+  for (int64_t block = 0; block < blocks; block++) {
+    int64_t j, end, l = 0;
+    piece(p->n, XATTN_COLUMN_UNIT, blocks, block, &j, &end);
     do {
-      one_block(isa, p, j, smaller(p->n - j, columns), l, smaller(p->k, l + depth), scratch);
+      one_block(isa, p, j, end - j, l, smaller(p->k, l + depth), scratch);
       l += depth;
     } while (l < p->k);
   }

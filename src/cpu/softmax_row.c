@@ -9,46 +9,13 @@
  * in - m not a number without being an error: that row is 0. */
 #include <math.h>
 
-#include "lanes.h"
+#include "fours.h"
 #if XATTN_LANES >= 8
 #include <immintrin.h>
 #endif
 
 typedef uint32_t uvec __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
 typedef int32_t ivec __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
-
-static inline vec choose(ivec condition, vec yes, vec no) {
-  return (vec)((condition & (ivec)yes) | (~condition & (ivec)no));
-}
-
-/* exp(x) of GROUP or fewer vectors, for x <= 0 or NaN, to 1 ulp (tests/test_softmax.c measures it); below -87.33, where
- * the result is no longer a normal number, 0.
- *
- *     n = round(x / ln 2),  r = x - n·ln 2 in two parts (Cody and Waite),  |r| <= ln 2 / 2
- *     exp(x) = 2^n · (1 + r + r²·p(r)),  p of degree 5 (Cephes expf)
- *
- * Adding 1.5·2^23 rounds to an integer and leaves it in the low bits; 2^n is built in the exponent. Each step is taken for
- * all vectors before the next: the steps of one wait for one another. */
-enum { GROUP = 4 };
-#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
-
-static inline __attribute__((always_inline)) void exp_negative(const int count, vec x[GROUP]) {
-  static const float polynomial[] = {1.3981999507E-3F, 8.3334519073E-3F, 4.1665795894E-2F,
-                                     1.6666665459E-1F, 5.0000001201E-1F};
-  const vec magic = all(12582912.0F);
-  vec shifted[GROUP], r[GROUP], p[GROUP];
-  EACH shifted[i] = x[i] * all(1.44269504088896341F) + magic;
-  EACH r[i] = x[i] - (shifted[i] - magic) * all(0.693359375F);
-  EACH r[i] = r[i] - (shifted[i] - magic) * all(-2.12194440e-4F);
-  EACH p[i] = r[i] * all(1.9875691500E-4F) + all(polynomial[0]);
-#pragma GCC unroll 4
-  for (int term = 1; term < 5; term++) EACH p[i] = p[i] * r[i] + all(polynomial[term]);
-  EACH p[i] = p[i] * (r[i] * r[i]) + r[i] + all(1.0F);
-  /* (bits of shifted - bits of magic) is n; the bias of the exponent is 127. Unsigned, since lanes far
-   * below -87 wrap around before they are replaced. */
-  EACH p[i] *= (vec)(((uvec)shifted[i] - (uvec)magic + 127) << 23);
-  EACH x[i] = choose((ivec)(x[i] < all(-87.33F)), all(0.0F), p[i]);
-}
 
 /* b where one of them is not a number. */
 static inline vec greater(vec a, vec b) {
@@ -57,15 +24,37 @@ static inline vec greater(vec a, vec b) {
 #elif XATTN_LANES == 8
   return (vec)_mm256_max_ps((__m256)a, (__m256)b);
 #else
-  return choose((ivec)(a > b), a, b);
+  return greater_quad(a, b);
 #endif
 }
 
-static inline float largest(vec v) {
-  float lane[XATTN_LANES], most = -INFINITY;
-  store(lane, v);
-  for (int i = 0; i < XATTN_LANES; i++) most = lane[i] > most ? lane[i] : most;
-  return most;
+/* exp(x) of GROUP or fewer vectors, for x <= 0 or NaN, to 1 ulp (tests/test_softmax.c measures it); below -87.68, where
+ * less than 2^-126.5 is left, 0.
+ *
+ *     n = round(x / ln 2),  r = x - n·ln 2 in two parts (Cody and Waite),  |r| <= ln 2 / 2
+ *     exp(x) = 2^n · (1 + r·(1 + r·p(r))),  p of degree 4, which makes the largest relative error least: 2^-28
+ *
+ * Adding 1.5·2^23 + 127 rounds to an integer and leaves n + 127 in the low bits, from where it is shifted into the
+ * exponent: 2^n, and 0 at n = -127. Each step is taken for all vectors before the next: the steps of one wait for one
+ * another. */
+enum { GROUP = 4 };
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < count; i++)
+
+static inline __attribute__((always_inline)) void exp_negative(const int count, vec x[GROUP]) {
+  static const float polynomial[] = {0x1.6a23dp-10F, 0x1.123a2p-7F, 0x1.5558f2p-5F, 0x1.555492p-3F,
+                                     0x1.fffffcp-2F};
+  const vec magic = all(12583039.0F);
+  vec shifted[GROUP], r[GROUP], p[GROUP];
+  EACH x[i] = greater(all(-88.0F), x[i]);
+  EACH shifted[i] = x[i] * all(1.44269504088896341F) + magic;
+  EACH r[i] = x[i] - (shifted[i] - magic) * all(0.693359375F);
+  EACH r[i] = r[i] - (shifted[i] - magic) * all(-2.12194440e-4F);
+  EACH p[i] = r[i] * all(polynomial[0]) + all(polynomial[1]);
+#pragma GCC unroll 4
+  for (int term = 2; term < 5; term++) EACH p[i] = p[i] * r[i] + all(polynomial[term]);
+  EACH p[i] = p[i] * r[i] + all(1.0F);
+  EACH p[i] = p[i] * r[i] + all(1.0F);
+  EACH x[i] = p[i] * (vec)((uvec)shifted[i] << 23);
 }
 
 /* The last, partial vector, filled up with -inf: neither the maximum nor the sum sees it. */
@@ -81,7 +70,8 @@ static inline void store_tail(float *to, vec v, int64_t count) {
   memcpy(to, part, (size_t)count * sizeof *to);
 }
 
-static inline __attribute__((always_inline)) float row_maximum(const float *in, int64_t n) {
+/* The largest of the row is that of the lanes. */
+static inline __attribute__((always_inline)) vec row_maximum(const float *in, int64_t n) {
   vec m0 = all(-INFINITY), m1 = m0, m2 = m0, m3 = m0;
   int64_t j = 0;
   for (; j + 4 * W <= n; j += 4 * W) {
@@ -92,7 +82,7 @@ static inline __attribute__((always_inline)) float row_maximum(const float *in, 
   }
   for (; j + W <= n; j += W) m0 = greater(load(in + j), m0);
   if (j < n) m1 = greater(load_tail(in + j, n - j), m1);
-  return largest(greater(greater(m0, m1), greater(m2, m3)));
+  return greater(greater(m0, m1), greater(m2, m3));
 }
 
 /* A row whose maximum is -inf holds -inf (no key: 0) and perhaps NaN, which comparisons skip. */
@@ -102,36 +92,44 @@ static void row_without_maximum(const float *in, float *out, int64_t n) {
   for (int64_t j = 0; j < n; j++) out[j] = nan ? NAN : 0.0F;
 }
 
-/* out[j] = exp(scale·(in[j] - maximum)); returns their sum. */
-static inline __attribute__((always_inline)) float exponentials(const float *in, float *out,
-                                                                int64_t n, float scale,
-                                                                float maximum) {
-  vec m = all(maximum), by = all(scale), sum[GROUP], e[GROUP];
+static inline __attribute__((always_inline)) void some_exponentials(const int count,
+                                                                    const float *in, float *out,
+                                                                    vec by, vec m, vec sum[GROUP]) {
+  vec e[GROUP];
+  EACH e[i] = (load(in + i * W) - m) * by;
+  exp_negative(count, e);
+  EACH store(out + i * W, e[i]);
+  EACH sum[i] += e[i];
+}
+
+/* out[j] = exp(scale·(in[j] - maximum)); returns their sum, that of the lanes. */
+static inline __attribute__((always_inline)) vec exponentials(const float *in, float *out,
+                                                              int64_t n, float scale,
+                                                              float maximum) {
+  vec m = all(maximum), by = all(scale), sum[GROUP];
   const int count = GROUP;
   EACH sum[i] = all(0.0F);
   int64_t j = 0;
-  for (; j + GROUP * W <= n; j += GROUP * W) {
-    EACH e[i] = (load(in + j + i * W) - m) * by;
-    exp_negative(GROUP, e);
-    EACH store(out + j + i * W, e[i]);
-    EACH sum[i] += e[i];
+  for (; j + GROUP * W <= n; j += GROUP * W) some_exponentials(GROUP, in + j, out + j, by, m, sum);
+  if (j + 2 * W <= n) {
+    some_exponentials(2, in + j, out + j, by, m, sum);
+    j += 2 * W;
   }
-  for (; j + W <= n; j += W) {
-    e[0] = (load(in + j) - m) * by;
-    exp_negative(1, e);
-    store(out + j, e[0]);
-    sum[0] += e[0];
+  if (j + W <= n) {
+    some_exponentials(1, in + j, out + j, by, m, sum);
+    j += W;
   }
   if (j < n) {
-    e[0] = (load_tail(in + j, n - j) - m) * by;
+    vec e[GROUP] = {(load_tail(in + j, n - j) - m) * by};
     exp_negative(1, e);
     store_tail(out + j, e[0], n - j);
     sum[1] += e[0];
   }
-  return sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-void XATTN_KERNEL(xattn_row_scale)(const float *in, float *out, int64_t n, float factor) {
+static inline __attribute__((always_inline)) void times(const float *in, float *out, int64_t n,
+                                                        float factor) {
   vec by = all(factor);
   int64_t j = 0;
   for (; j + W <= n; j += W) store(out + j, load(in + j) * by);
@@ -144,40 +142,116 @@ void XATTN_KERNEL(xattn_row_scale)(const float *in, float *out, int64_t n, float
   for (; j < n; j++) out[j] = in[j] * factor;
 }
 
+void XATTN_KERNEL(xattn_row_scale)(const float *in, float *out, int64_t n, float factor) {
+  times(in, out, n, factor);
+}
+
+void XATTN_KERNEL(xattn_finish_rows)(int64_t rows, int64_t n, const float *o, int64_t ldo,
+                                     const float *l, float *c, int64_t ldc) {
+  for (int64_t i = 0; i < rows; i++) {
+    if (l[i] == 0.0F)
+      memset(c + i * ldc, 0, (size_t)n * sizeof *c);
+    else
+      times(o + i * ldo, c + i * ldc, n, 1.0F / l[i]);
+  }
+}
+
 void XATTN_KERNEL(xattn_softmax_row)(const float *in, float *out, int64_t n, float scale) {
-  float maximum = row_maximum(in, n);
-  if (maximum == -INFINITY) {
+  vec most = row_maximum(in, n);
+  float maximum[4];
+  largest_of((vec[4]){most, most, most, most}, maximum);
+  if (maximum[0] == -INFINITY) {
     row_without_maximum(in, out, n);
     return;
   }
-  XATTN_KERNEL(xattn_row_scale)
-  (out, out, n, 1.0F / exponentials(in, out, n, scale, maximum));
+  times(out, out, n, 1.0F / sum_of(exponentials(in, out, n, scale, maximum[0])));
+}
+
+/* The same of some rows, ld apart, side by side: of short ones no vectors are left over. A long row is summed in blocks,
+ * so that the sums that are added to stay small. */
+static inline __attribute__((always_inline)) void rows_of_exponentials(const int count, float *s,
+                                                                       int64_t ld, int64_t n,
+                                                                       float scale,
+                                                                       const float maximum[4],
+                                                                       vec sum[4]) {
+  const int64_t block = 32 * W;
+  vec m[4], by = all(scale), e[GROUP], part[4];
+  EACH m[i] = all(maximum[i]);
+  EACH sum[i] = all(0.0F);
+  for (int64_t j = 0; j < n;) {
+    const int64_t end = n - j < block ? n : j + block;
+    EACH part[i] = all(0.0F);
+    for (; j + W <= end; j += W) {
+      EACH e[i] = (load(s + i * ld + j) - m[i]) * by;
+      exp_negative(count, e);
+      EACH store(s + i * ld + j, e[i]);
+      EACH part[i] += e[i];
+    }
+    if (j < end) {
+      EACH e[i] = (load_tail(s + i * ld + j, end - j) - m[i]) * by;
+      exp_negative(count, e);
+      EACH store_tail(s + i * ld + j, e[i], end - j);
+      EACH part[i] += e[i];
+      j = end;
+    }
+    EACH sum[i] += part[i];
+  }
+}
+
+static inline __attribute__((always_inline)) void add_part(const int count, float *s, int64_t ld,
+                                                           int64_t n, float scale,
+                                                           const float *maximum,
+                                                           const float *factor, float *sum) {
+  vec part[4];
+  float total[4];
+  rows_of_exponentials(count, s, ld, n, scale, maximum, part);
+  for (int i = count; i < 4; i++) part[i] = part[0];
+  sums_of(part, total);
+  EACH sum[i] = sum[i] * factor[i] + total[i];
 }
 
 /* While the maximum is still -inf nothing has been summed but NaN, if there was one, which 0 times it keeps. */
-static inline __attribute__((always_inline)) float softmax_part(float *s, int64_t n, float scale,
-                                                                float *maximum, float *sum) {
-  float before = *maximum, now = row_maximum(s, n);
-  if (now < before) now = before;
-  if (now == -INFINITY) {
+static void add_row(float *s, int64_t n, float scale, const float *maximum, const float *factor,
+                    float *sum) {
+  if (*maximum != -INFINITY) {
+    add_part(1, s, 0, n, scale, maximum, factor, sum);
+  } else {
     row_without_maximum(s, s, n);
-    for (int64_t j = 0; j < n; j++) *sum += s[j];
-    return 1.0F;
+    *sum += n ? s[0] : 0.0F;
   }
-  vec factor[GROUP] = {all(1.0F)};
-  if (before == -INFINITY) {
-    factor[0] = all(0.0F);
-  } else if (now != before) {
-    factor[0] = all((before - now) * scale);
-    exp_negative(1, factor);
+}
+
+static inline __attribute__((always_inline)) void softmax_part(const int count, int64_t n, float *s,
+                                                               int64_t ld, float scale,
+                                                               float *maximum, float *sum,
+                                                               float *factor) {
+  vec part[4], f[GROUP] = {all(0.0F)};
+  float now[4];
+  bool none = false;
+  EACH part[i] = all(-INFINITY);
+  int64_t j = 0;
+  for (; j + W <= n; j += W) EACH part[i] = greater(load(s + i * ld + j), part[i]);
+  if (j < n) EACH part[i] = greater(load_tail(s + i * ld + j, n - j), part[i]);
+  for (int i = count; i < 4; i++) part[i] = part[0];
+  largest_of(part, now);
+  EACH {
+    if (now[i] < maximum[i]) now[i] = maximum[i];
+    none |= now[i] == -INFINITY;
+    f[0][i] = now[i] == -INFINITY ? 0.0F : (maximum[i] - now[i]) * scale;
+    maximum[i] = now[i];
   }
-  *maximum = now;
-  *sum = *sum * factor[0][0] + exponentials(s, s, n, scale, now);
-  return factor[0][0];
+  exp_negative(1, f);
+  EACH factor[i] = f[0][i];
+  if (count == 4 && !none)
+    add_part(4, s, ld, n, scale, maximum, factor, sum);
+  else
+    EACH add_row(s + i * ld, n, scale, maximum + i, factor + i, sum + i);
 }
 
 void XATTN_KERNEL(xattn_softmax_part)(int64_t rows, int64_t n, float *s, int64_t ld, float scale,
                                       float *maximum, float *sum, float *factor) {
-  for (int64_t i = 0; i < rows; i++)
-    factor[i] = softmax_part(s + i * ld, n, scale, &maximum[i], &sum[i]);
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4)
+    softmax_part(4, n, s + i * ld, ld, scale, maximum + i, sum + i, factor + i);
+  for (; i < rows; i++) softmax_part(1, n, s + i * ld, ld, scale, maximum + i, sum + i, factor + i);
 }

@@ -1,16 +1,17 @@
 /* The product of a tile, compiled once per instruction set like softmax_row.c, in F32 and in F64.
  *
- *          B in panels of up to 2 vectors, each [k][width], one behind the other
+ *          B in panels of up to MOST vectors, each [k][width], one behind the other
  *           k ┌────────┐
- *             │ panel  │          A ROWS × width block of C is in registers while k runs: each step loads one row
+ *             │ panel  │          A rows × width block of C is in registers while k runs: each step loads one row
  *             └────────┘          of the panel and one element of each row of A, which is spread over a vector.
  *      ┌────┐ ┌────────┐          Sums run over k in order, so a row's bits do not depend on its neighbours.
- * ROWS │ A  │ │ C      │
+ * rows │ A  │ │ C      │
  *      └────┘ └────────┘
  *
- * 12 rows × 2 vectors are 24 of 32 registers, 6 × 2 are 12 of 16: enough sums at once that none waits for the one
- * before. Panels have 2 vectors everywhere, so the lanes of an instruction set tell the order of a packed B. Columns are
- * filled up to whole vectors, with zeros in B. A is read where it lies. */
+ * 12 rows × 2 vectors are 24 of 32 registers. Of 16, 12 are 4 rows × 3 vectors: enough sums at once that none waits for the
+ * one before, and the fewest loads beside them, which count where another thread shares the core. One vector or two that
+ * are left over take more rows, so that they have as many sums; four are two and two. Lanes and registers tell the order
+ * of a packed B. Columns are filled up to whole vectors, with zeros in B. A is read where it lies. */
 #include "lanes.h"
 
 #ifndef XATTN_TYPED
@@ -19,14 +20,30 @@
 #define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
 
 enum {
-  ROWS = XATTN_REGISTERS == 32 ? 12 : 6,
-  VECTORS = 2,
-  WIDTH = VECTORS * W,
-  UNROLLED = XATTN_REGISTERS == 32 ? 1 : 4 /* steps of k: ends of short loops are foretold better */
+  MANY = XATTN_REGISTERS == 32,
+  MOST = MANY ? 2 : 3,    /* vectors of a panel */
+  ROWS = 12,              /* of a block, at most */
+  UNROLLED = MANY ? 1 : 4 /* steps of k: ends of short loops are foretold better */
 };
 
-_Static_assert(XATTN_ROW_UNIT % ROWS == 0 && XATTN_COLUMN_UNIT % WIDTH == 0,
+_Static_assert(XATTN_ROW_UNIT % ROWS == 0 && XATTN_COLUMN_UNIT % (MOST * W) == 0,
                "gemm.c cuts rows and columns where blocks and panels end");
+
+/* Vectors of the next panel of so many that are left. */
+static inline int64_t panel_of(int64_t left) {
+  if (MOST == 3 && left == 4) return 2;
+  return left < MOST ? left : MOST;
+}
+
+/* Rows of a block of so many vectors. */
+static inline __attribute__((always_inline)) int rows_of(int vectors) {
+  if (MANY || vectors == 1) return 12;
+  return vectors == 2 ? 6 : 4;
+}
+
+static inline int64_t vectors_of(int64_t columns) {
+  return (columns + W - 1) / W;
+}
 
 /* C = first + A·B; first may be NULL for 0, or C. It is added last: small products added one by one to what is large would
  * each round by its size. */
@@ -39,27 +56,27 @@ typedef struct tile {
 
 static inline __attribute__((always_inline)) void block(const int rows, const int vectors,
                                                         const tile *t) {
-  vec sum[ROWS][VECTORS];
+  vec sum[ROWS][MOST];
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
   const real *a = t->a, *b = t->b;
 #pragma GCC unroll UNROLLED
   for (int64_t l = 0; l < t->k; l++) {
-    vec row[VECTORS];
-#pragma GCC unroll 2
+    vec row[MOST];
+#pragma GCC unroll 3
     for (int v = 0; v < vectors; v++) row[v] = load(b + (l * vectors + v) * W);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
       vec element = all(a[i * t->lda + l]);
-#pragma GCC unroll 2
+#pragma GCC unroll 3
       for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
     }
   }
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int v = 0; v < vectors; v++) {
       if (t->first) sum[i][v] += load(t->first + i * t->first_ld + v * W);
       store(t->c + i * t->ldc + v * W, sum[i][v]);
@@ -74,15 +91,14 @@ static void forward(tile *t, int64_t rows) {
 
 /* One panel for all rows. */
 static inline __attribute__((always_inline)) void panel(const int vectors, int64_t rows, tile t) {
-  for (; rows >= ROWS; rows -= ROWS, forward(&t, ROWS)) block(ROWS, vectors, &t);
-#if XATTN_REGISTERS == 32
-  if (rows >= 8) {
+  const int full = rows_of(vectors);
+  for (; rows >= full; rows -= full, forward(&t, full)) block(full, vectors, &t);
+  if (full > 8 && rows >= 8) {
     block(8, vectors, &t);
     forward(&t, 8);
     rows -= 8;
   }
-#endif
-  if (rows >= 4) {
+  if (full > 4 && rows >= 4) {
     block(4, vectors, &t);
     forward(&t, 4);
     rows -= 4;
@@ -95,9 +111,18 @@ static inline __attribute__((always_inline)) void panel(const int vectors, int64
   if (rows) block(1, vectors, &t);
 }
 
+static void any_panel(int64_t vectors, int64_t rows, const tile *t) {
+  if (vectors == 1)
+    panel(1, rows, *t);
+  else if (vectors == 2)
+    panel(2, rows, *t);
+  else
+    panel(MOST, rows, *t);
+}
+
 /* The last panel, where C has fewer columns than whole vectors: through a block beside it. */
-static void edge(int vectors, int64_t rows, int64_t columns, tile t) {
-  real beside[ROWS][WIDTH] = {{0}};
+static void edge(int64_t vectors, int64_t rows, int64_t columns, tile t) {
+  real beside[ROWS][MOST * W] = {{0}};
   tile part = t;
   for (; rows > 0; rows -= ROWS, forward(&t, ROWS)) {
     int64_t now = rows < ROWS ? rows : ROWS;
@@ -106,11 +131,8 @@ static void edge(int vectors, int64_t rows, int64_t columns, tile t) {
     part.a = t.a;
     part.c = beside[0];
     part.first = t.first ? beside[0] : NULL;
-    part.ldc = part.first_ld = WIDTH;
-    if (vectors == 1)
-      panel(1, now, part);
-    else
-      panel(2, now, part);
+    part.ldc = part.first_ld = MOST * W;
+    any_panel(vectors, now, &part);
     for (int64_t i = 0; i < now; i++)
       memcpy(t.c + i * t.ldc, beside[i], (size_t)columns * sizeof(real));
   }
@@ -122,18 +144,16 @@ void KERNEL(xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const real 
   tile t = {
       .k = k, .a = a, .b = packed, .first = first, .lda = lda, .first_ld = first_ld, .ldc = ldc};
   t.c = c;
-  int64_t j = 0;
-  for (; j + WIDTH <= n; j += WIDTH) {
-    panel(VECTORS, rows, t);
-    t.b += k * WIDTH;
-    t.c += WIDTH;
-    if (first) t.first += WIDTH;
+  for (int64_t left = vectors_of(n), vectors; left > 0; left -= vectors) {
+    vectors = panel_of(left);
+    if (left == vectors && n % W)
+      edge(vectors, rows, n - (vectors_of(n) - vectors) * W, t);
+    else
+      any_panel(vectors, rows, &t);
+    t.b += k * vectors * W;
+    t.c += vectors * W;
+    if (first) t.first += vectors * W;
   }
-  if (j == n) return;
-  if (n - j == W)
-    panel(1, rows, t);
-  else
-    edge(n - j < W ? 1 : 2, rows, n - j, t);
 }
 
 /* ------------------------------------------------------------------ packing */
@@ -152,10 +172,20 @@ static inline void turn(const real *from, int64_t from_ld, real *to, int64_t to_
 }
 
 /* A panel from rows of B, or from columns, which lie along k. */
+static inline __attribute__((always_inline)) void pack_whole_rows(const int64_t width, int64_t k,
+                                                                  const real *b, int64_t ld,
+                                                                  real *packed) {
+  for (int64_t l = 0; l < k; l++) memcpy(packed + l * width, b + l * ld, (size_t)width * sizeof *b);
+}
+
 static void pack_rows(int64_t count, int64_t width, int64_t k, const real *b, int64_t ld,
                       real *packed) {
-  if (count == WIDTH && width == WIDTH) {
-    for (int64_t l = 0; l < k; l++) memcpy(packed + l * WIDTH, b + l * ld, WIDTH * sizeof *b);
+  if (count == MOST * W) {
+    pack_whole_rows(MOST * W, k, b, ld, packed);
+    return;
+  }
+  if (count == 2 * W) {
+    pack_whole_rows(2 * W, k, b, ld, packed);
     return;
   }
   for (int64_t l = 0; l < k; l++) {
@@ -179,12 +209,13 @@ static void pack_columns(int64_t count, int64_t width, int64_t k, const real *b,
 
 void KERNEL(xattn_tile_pack)(bool transposed, int64_t n, int64_t k, const real *b, int64_t ld,
                              real *packed) {
-  for (int64_t j = 0; j < n; j += WIDTH) {
-    int64_t count = n - j < WIDTH ? n - j : WIDTH, width = count > W ? WIDTH : W;
+  for (int64_t j = 0; j < n;) {
+    int64_t width = panel_of(vectors_of(n - j)) * W, count = n - j < width ? n - j : width;
     if (transposed)
       pack_columns(count, width, k, b + j * ld, ld, packed);
     else
       pack_rows(count, width, k, b + j, ld, packed);
     packed += k * width;
+    j += width;
   }
 }
