@@ -14,7 +14,9 @@
 
 #include "cpu.h"
 
-enum { KEYS = XATTN_ROWS_AHEAD }; /* at a time */
+/* Keys at a time: with those that are fetched meanwhile they stay in the cache. Where rows of B and D have gaps, those so
+ * many ahead are fetched. */
+enum { KEYS = 96, WIDE_KEYS = 48, WIDE = 256, DOTS_AHEAD = 8, ROWS_AHEAD = 48 };
 
 typedef struct rows {
   float *o; /* of rows ld apart */
@@ -42,12 +44,14 @@ static item item_at(const xattn_attend *t, int64_t index) {
   return at;
 }
 
-static const xattn_next nothing = {"", 0, 0};
-
-/* The keys to come of B or D. */
-static xattn_next next_keys(const xattn_matrix *m, int64_t element, int64_t key) {
-  int64_t size = (int64_t)xattn_dtype_size(m->dtype);
-  return (xattn_next){(const char *)m->data + (element + key * m->ld) * size, m->ld * size, size};
+/* Rows of B or D that are read after those of `keys` from `first` on. */
+static xattn_next rows_after(const xattn_matrix *m, int64_t element, int64_t first, int64_t keys,
+                             int64_t ahead, int64_t columns) {
+  const int64_t size = (int64_t)xattn_dtype_size(m->dtype);
+  const bool gaps = m->ld != columns;
+  const int64_t from = element + (first + (gaps ? ahead : keys)) * m->ld;
+  return (xattn_next){
+      .line = (const char *)m->data + from * size, .row = gaps ? m->ld * size : 0, .item = size};
 }
 
 /* `room` is for keys that are widened: those of B, then those of D. */
@@ -55,7 +59,8 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
                       int64_t to, rows *r, float *room) {
   float s[XATTN_FEW_ROWS * KEYS];
   const int64_t most = xattn_cpu_scratch() / (t->k > t->n ? t->k : t->n);
-  const int64_t step = most < KEYS ? most : KEYS;
+  const int64_t wanted = t->k + t->n > WIDE ? WIDE_KEYS : KEYS,
+                step = most < wanted ? most : wanted;
   /* D is B, or its first columns, and need not be widened again. */
   const bool same = t->d.data == t->b.data && at->d == at->b && t->d.ld == t->b.ld && t->n <= t->k;
   for (int64_t i = 0; i < t->m; i++) {
@@ -65,8 +70,9 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   for (int64_t first = from; first < to; first += step) {
     int64_t keys = to - first < step ? to - first : step, ldb, ldd;
     const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys, t->k, room, &ldb);
+    xattn_next next = rows_after(&t->b, at->b, first, keys, DOTS_AHEAD, t->k);
     isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, b, ldb, at->bias ? at->bias + first : NULL, 0,
-                  s, KEYS, next_keys(&t->b, at->b, first + XATTN_DOTS_AHEAD));
+                  s, KEYS, &next);
     float factor[XATTN_FEW_ROWS];
     isa->softmax_part(t->m, keys, s, KEYS, t->scale, r->maximum, r->sum, factor);
     for (int64_t i = 0; i < t->m; i++)
@@ -74,9 +80,12 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
         isa->row_scale(r->o + i * r->ld, r->o + i * r->ld, t->n, factor[i]);
     const float *d = b;
     ldd = ldb;
-    if (!same) d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
+    if (!same) {
+      d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
+      next = rows_after(&t->d, at->d, first, keys, ROWS_AHEAD, t->n);
+    }
     isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o, r->ld,
-                  same ? nothing : next_keys(&t->d, at->d, first + XATTN_ROWS_AHEAD));
+                  &next);
   }
 }
 

@@ -59,18 +59,18 @@ typedef void xattn_tile_multiply_f64(int64_t rows, int64_t n, int64_t k, const d
                                      int64_t lda, const double *packed, const double *first,
                                      int64_t first_ld, double *c, int64_t ldc);
 
-/* What will be read after B, laid out alike, and is fetched into the cache on the way, since the hardware starts anew with
- * each row; row and item are bytes, 0 for nothing. Rows of B are read some at a time: it lies so many rows ahead. */
-enum { XATTN_DOTS_AHEAD = 8, XATTN_ROWS_AHEAD = 64 };
+/* What will be read later and is fetched into the cache as a product goes, since memory would rest meanwhile, and the
+ * hardware start anew with each row. Without gaps it is fetched line by line: as many as B has, or more, in two products
+ * over the same rows, the second of which goes on where the first ended. Else it is laid out like B. */
 typedef struct xattn_next {
-  const char *data;
-  int64_t row, item;
+  const char *line;
+  int64_t row, item; /* bytes; row 0: there are no gaps */
 } xattn_next;
 
-/* The same with B as it lies, for few rows: [n, k] for few_dots, [k, n] for few_rows. */
+/* C = first + A·B with B as it lies, for few rows: [n, k] for few_dots, [k, n] for few_rows. */
 typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
                        const float *b, int64_t ldb, const float *first, int64_t first_ld, float *c,
-                       int64_t ldc, xattn_next next);
+                       int64_t ldc, xattn_next *next);
 
 /* F16 or BF16, rows ld apart, to F32, rows dense. */
 typedef void xattn_widen(xattn_dtype dtype, int64_t rows, int64_t columns, const uint16_t *from,

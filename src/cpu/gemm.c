@@ -183,14 +183,15 @@ static void multiply_few(const xattn_isa *isa, const product *p, float *scratch)
     int64_t now = smaller(all - at, step);
     const float *first = p->first;
     const float *b = xattn_cpu_rows(isa, &p->b, at * p->b.ld, now, columns, scratch + PACKED, &ldb);
-    int64_t ahead = p->b_transposed ? XATTN_DOTS_AHEAD : XATTN_ROWS_AHEAD;
-    const xattn_next next = {(const char *)(b + ahead * ldb), ldb * (int64_t)sizeof *b, sizeof *b};
+    /* What comes when some rows are done. */
+    xattn_next next = {(const char *)(b + (p->b_transposed ? 8 : 64) * ldb),
+                       ldb * (int64_t)sizeof *b, sizeof *b};
     if (p->b_transposed)
       isa->few_dots(p->m, now, p->k, a, lda, b, ldb, first ? first + at : NULL, p->first_ld,
-                    p->c + at, p->ldc, next);
+                    p->c + at, p->ldc, &next);
     else
       isa->few_rows(p->m, p->n, now, a + at, lda, b, ldb, at ? p->c : first,
-                    at ? p->ldc : p->first_ld, p->c, p->ldc, next);
+                    at ? p->ldc : p->first_ld, p->c, p->ldc, &next);
     at += step;
   } while (at < all);
 }
