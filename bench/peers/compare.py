@@ -21,6 +21,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # rounding, 2^-11 or 2^-8.
 WRONG = {"F32": 1e-4, "F16": 1e-3, "BF16": 1e-2}
 
+# Seconds of a turn: shorter forwards follow one another, as those of a decoder do.
+TURN = 0.02
+
 
 class Engine:
     """The parent's end of a worker."""
@@ -62,11 +65,13 @@ def load(engine, name, case, arrays, exact, resident, dtype):
     if not error <= WRONG[dtype] * numpy.abs(exact).max():
         print(f"{case.name}: {name} is wrong by {error:.3g}", file=sys.stderr)
         return {"failed": "wrong result", "error": error, "note": note}
-    return {"error": error, "note": note, "samples": []}
+    seconds = min(engine.ask("run", 1) for _ in range(3))
+    calls = max(1, round(TURN / seconds))
+    return {"error": error, "note": note, "calls in a turn": calls, "samples": []}
 
 
 def measure(engines, case, options, resident=False):
-    """{engine: result}. A round is one forward of each engine, in an order shuffled anew, so that
+    """{engine: result}. A round is one turn of each engine, in an order shuffled anew, so that
     no engine always runs behind the same neighbour."""
     arrays = cases.make_arrays(case)
     exact = cases.exact_result(case, arrays)
@@ -80,7 +85,7 @@ def measure(engines, case, options, resident=False):
         for name in running:
             # The threads of the engine before spin for a while after their work; let them sleep.
             time.sleep(options.pause / 1e3)
-            seconds = engines[name].ask("run")
+            seconds = engines[name].ask("run", results[name]["calls in a turn"])
             if number >= 0:
                 results[name]["samples"].append(seconds)
     for name, result in results.items():
@@ -104,7 +109,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=15, help="(%(default)s)")
     parser.add_argument("--warmups", type=int, default=3, help="untimed rounds (%(default)s)")
     parser.add_argument("--pause", type=float, default=20, metavar="MS",
-                        help="before each forward (%(default)s)")
+                        help="before each turn (%(default)s)")
     parser.add_argument("--out", metavar="PATH",
                         default=f"bench/results/peers-{report.cpu_slug()}-{today}",
                         help="written with .md and .json at its end (%(default)s)")
