@@ -9,9 +9,12 @@
 typedef uint16_t narrow __attribute__((vector_size(XATTN_LANES * sizeof(uint16_t))));
 typedef uint32_t bits __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
 
-/* A BF16 is the upper half of an F32. */
+/* A BF16 is the upper half of an F32. GCC 12 goes by halves of a vector of AVX2. */
 static inline __attribute__((always_inline)) void from_bf16(const uint16_t *from, float *to) {
-#ifdef XATTN_NEON
+#if XATTN_LANES == 8
+  const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from));
+  _mm256_storeu_si256((__m256i *)(void *)to, _mm256_slli_epi32(wide, 16));
+#elif defined(XATTN_NEON)
   vst1q_f32(to, vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(from)), 16)));
 #else
   narrow h;
@@ -53,6 +56,7 @@ static inline __attribute__((always_inline)) void all_rows(bool f16, int64_t row
                                                            float *to) {
   for (int64_t i = 0; i < rows; i++, from += ld, to += columns) {
     int64_t j = 0;
+#pragma GCC unroll 4
     for (; j + W <= columns; j += W) one(f16, from + j, to + j);
     if (j == columns) continue;
     uint16_t part[W] = {0};
