@@ -119,6 +119,7 @@ typedef struct xattn_limits {
   int64_t few_rows;             /* of A: products of no more read B as it lies */
   int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
   int64_t unpacked_rows;        /* products of no more rows do not read what is packed */
+  int64_t pipe_rows;            /* of a pipe (plan.h) at a time; 0: there are no pipes */
 } xattn_limits;
 
 typedef struct xattn_device_options {
@@ -145,6 +146,10 @@ typedef struct xattn_interop {
   xattn_status (*set_allocator)(xattn_error *error, xattn_device *device,
                                 const xattn_cuda_allocator *allocator);
 } xattn_interop;
+
+/* A task on a device of one thread, which is number `thread` of the device's. */
+typedef xattn_status xattn_task_function(xattn_error *error, xattn_device *one, int thread,
+                                         int64_t task, void *argument);
 
 struct xattn_backend {
   const char *name;             /* "cpu", "cuda" */
@@ -190,6 +195,11 @@ struct xattn_backend {
   xattn_status (*softmax)(xattn_error *error, xattn_device *device, const xattn_softmax *softmax);
   xattn_status (*attend)(xattn_error *error, xattn_device *device, const xattn_attend *attend);
   xattn_status (*copy)(xattn_error *error, xattn_device *device, const xattn_copy *copy);
+
+  /* The function for each task, spread over the threads; returns when all are done, with the failure of one if there was
+   * any. NULL where there are no pipes. */
+  xattn_status (*share)(xattn_error *error, xattn_device *device, int64_t tasks,
+                        xattn_task_function *function, void *argument);
   xattn_status (*synchronize)(xattn_error *error, xattn_device *device);
 };
 

@@ -100,6 +100,16 @@ typedef enum xattn_step_kind {
   XATTN_STEP_ATTEND /* c = softmax(scale·(a·bᵀ + key_bias))·d, chunk by chunk through `scores` */
 } xattn_step_kind;
 
+/* The steps from x to out of which one thread does some rows after another, so that what is between them stays in its
+ * cache: an attend step, and the linear steps beside it that are `piped`. Either whole items, or one of the pieces of an
+ * item's rows. What is between them has room for that much, once for each thread. */
+enum { XATTN_PIPE_UNIT = 12 }; /* an item's rows are cut at multiples of so many */
+typedef struct xattn_pipe {
+  int64_t items;  /* at a time; 0: there is no pipe */
+  int64_t pieces; /* of the rows of an item */
+  int64_t rows;   /* of the largest piece */
+} xattn_pipe;
+
 /* Heads are on two levels: `groups`, and heads / groups in each. */
 typedef struct xattn_step {
   xattn_step_kind kind;
@@ -114,6 +124,7 @@ typedef struct xattn_step {
   bool b_transposed;
   bool joined;     /* linear: items follow one another, as rows of one product */
   bool where_keys; /* linear: `otherwise` counts */
+  bool piped;      /* linear */
   xattn_operand d; /* attend, from here on: V */
   xattn_operand key_bias;
   xattn_operand wide_b,
@@ -128,6 +139,7 @@ typedef struct xattn_step {
   int64_t probabilities; /* their softmax in a's dtype, laid out alike; for F32 in place */
   int64_t score_ld;
   float scale;
+  xattn_pipe pipe;
 } xattn_step;
 
 enum { XATTN_MAX_STEPS = 16 };

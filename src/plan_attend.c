@@ -147,6 +147,12 @@ void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
   own.sum_heads = own.heads > 1 && own.c.heads == 1;
   choose_chunk(p, &own);
   choose_tile(p, &own);
+  own.pipe = b->pipe;
+  if (own.pipe.items) {
+    own.tile[0] = own.pipe.rows;
+    own.tile[1] = smaller(p->keys, p->limits.tile_keys);
+    take_all(p, &own);
+  }
   const int64_t *chunk = own.chunk;
   if (own.key_pieces)
     own.scores = xattn_reserve_as(

@@ -8,6 +8,7 @@ typedef struct xattn_builder {
   const xattn_problem *problem;
   xattn_form form;
   xattn_plan_steps *plan;
+  xattn_pipe pipe;
   bool overflow; /* the workspace would be larger than an address can be */
 } xattn_builder;
 
@@ -27,6 +28,9 @@ xattn_operand xattn_reserve_as(xattn_builder *b, xattn_dtype dtype, int64_t batc
 
 /* A step of one head, all else zero. */
 xattn_step *xattn_add_step(xattn_builder *b, xattn_step_kind kind, const char *text);
+
+/* Rows that are done at a time from x to out, if that pays (plan_pipe.c). */
+xattn_pipe xattn_choose_pipe(const xattn_problem *problem, xattn_form form);
 
 /* c = softmax(scale·a·kᵀ)·v + bias, with `depth` columns of a and k, and `columns` of v and c. */
 void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,

@@ -120,6 +120,13 @@ static xattn_step *linear(xattn_builder *b, const char *text, int64_t batch, int
   return step;
 }
 
+/* What a pipe's steps leave to one another, [items, rows, heads, columns] for each thread; else for all. */
+static xattn_operand between(xattn_builder *b, int64_t heads, int64_t columns) {
+  const xattn_problem *p = b->problem;
+  if (!b->pipe.items) return reserve(b, p->batch, p->queries, heads, columns);
+  return reserve(b, b->pipe.items * p->limits.parallel, b->pipe.rows, heads, columns);
+}
+
 /* The operand as a whole row of all its heads. */
 static xattn_operand whole(xattn_operand operand) {
   operand.heads = 1;
@@ -329,11 +336,13 @@ static xattn_operand make_query(xattn_builder *b) {
                false, result);
     step->bias = bias_if(b, p->query_bias, XATTN_SLOT_M_BIAS, p->heads, p->context_dim);
   } else {
-    result = reserve(b, batch, p->queries, p->heads, p->head_dim);
+    result = shared ? reserve(b, batch, p->queries, p->heads, p->head_dim)
+                    : between(b, p->heads, p->head_dim);
     xattn_step *step = linear(b, p->query_bias ? "Q = x·Wqᵀ + bq" : "Q = x·Wqᵀ", batch, p->queries,
                               p->query_dim, p->heads * p->head_dim, x,
                               weight(b, XATTN_SLOT_WQ, 1, 0, p->query_dim), true, whole(result));
     step->bias = bias_if(b, p->query_bias, XATTN_SLOT_BQ, 1, 0);
+    step->piped = b->pipe.items > 0;
   }
   if (b->form.scores == XATTN_SCORES_PUSH) {
     xattn_operand pushed = reserve(b, batch, p->queries, p->heads, p->context_dim);
@@ -373,7 +382,7 @@ static int64_t depth_of(const xattn_builder *b) {
 static xattn_operand attend_to_heads(xattn_builder *b, xattn_operand a,
                                      const xattn_context_side *side, const xattn_operand *result) {
   const xattn_problem *p = b->problem;
-  xattn_operand o = result ? *result : reserve(b, p->batch, p->queries, p->heads, p->value_dim);
+  xattn_operand o = result ? *result : between(b, p->heads, p->value_dim);
   if (b->form.values == XATTN_VALUES_PROJECT) {
     xattn_add_attend(b, "O = softmax(scale·S)·V", a, side, depth_of(b), p->value_dim, o, none);
     return o;
@@ -401,6 +410,7 @@ static void project_out(xattn_builder *b, xattn_operand a, const xattn_context_s
       linear(b, p->out_bias ? "out = O·Woᵀ + bo" : "out = O·Woᵀ", p->batch, p->queries, width,
              p->out_dim, whole(o), weight(b, XATTN_SLOT_WO, 1, 0, width), true, result);
   step->bias = bias_if(b, p->out_bias, XATTN_SLOT_BO, 1, 0);
+  step->piped = b->pipe.items > 0;
 }
 
 /* out = (P·y)·Nᵀ */
@@ -478,7 +488,7 @@ bool xattn_plan_build(const xattn_problem *p, xattn_form form, xattn_plan_steps 
   plan->form = form;
   plan->count = 0;
   plan->workspace = 0;
-  xattn_builder b = {.problem = p, .form = form, .plan = plan};
+  xattn_builder b = {.problem = p, .form = form, .plan = plan, .pipe = xattn_choose_pipe(p, form)};
   if (p->task == XATTN_TASK_ATTENTION) {
     ready_heads(&b);
   } else {

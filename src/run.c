@@ -115,6 +115,13 @@ static xattn_status linear(xattn_error *error, xattn_run *run, const xattn_step 
   return status;
 }
 
+xattn_status xattn_run_linear(xattn_error *error, xattn_run *run, const xattn_step *step,
+                              const void *packed) {
+  batch waiting = {.count = 0};
+  xattn_status status = linear(error, run, step, packed, &waiting);
+  return status ? status : flush(error, run, &waiting);
+}
+
 /* ------------------------------------------------------------------ attend */
 
 /* The part of an attend step that is alive at a time: scores in, O out. */
@@ -352,7 +359,7 @@ static xattn_status attend_chunk(xattn_error *error, xattn_run *run, const xattn
   return status;
 }
 
-static xattn_status attend(xattn_error *error, xattn_run *run, const xattn_step *step) {
+xattn_status xattn_run_attend(xattn_error *error, xattn_run *run, const xattn_step *step) {
   piece at = {0};
   xattn_status status = XATTN_OK;
   for (at.batch = 0; at.batch < step->batch; at.batch += step->chunk[0])
@@ -384,6 +391,10 @@ xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan
   batch waiting = {.count = 0};
   for (int i = 0, first = 0; i < plan->count && !status; i++) {
     const xattn_step *step = &plan->step[i];
+    if (step->piped) { /* runs with the attend step */
+      run->launches++;
+      continue;
+    }
     if (!can_wait(plan, first, i)) {
       status = flush(error, run, &waiting);
       first = i;
@@ -397,7 +408,8 @@ xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan
         status = linear(error, run, step, run->packed[i], &waiting);
         break;
       case XATTN_STEP_ATTEND:
-        status = attend(error, run, step);
+        status = step->pipe.items ? xattn_run_pipe(error, run, plan, i)
+                                  : xattn_run_attend(error, run, step);
         break;
     }
   }

@@ -17,6 +17,15 @@ typedef struct xattn_run {
  * the item. */
 xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step);
 
+/* One step. */
+xattn_status xattn_run_linear(xattn_error *error, xattn_run *run, const xattn_step *step,
+                              const void *packed);
+xattn_status xattn_run_attend(xattn_error *error, xattn_run *run, const xattn_step *step);
+
+/* A pipe, of which plan->step[attend] is the attend step (run_pipe.c). */
+xattn_status xattn_run_pipe(xattn_error *error, xattn_run *run, const xattn_plan_steps *plan,
+                            int attend);
+
 xattn_status xattn_run_plan(xattn_error *error, xattn_run *run, const xattn_plan_steps *plan);
 
 #endif

@@ -27,6 +27,7 @@ Suite *suite_softmax_types(void);
 Suite *suite_statedict(void);
 Suite *suite_steady(void);
 Suite *suite_uneven(void);
+Suite *suite_pipe(void);
 
 int main(void) {
   /* What a user has measured must not choose the plans of the tests. */
@@ -36,7 +37,8 @@ int main(void) {
       suite_npy,     suite_statedict,     suite_load,     suite_gemm,          suite_gemm_types,
       suite_softmax, suite_softmax_types, suite_exact,    suite_attention,     suite_half,
       suite_layer,   suite_forms,         suite_contexts, suite_context_rules, suite_context_types,
-      suite_steady,  suite_uneven,        suite_memory,   suite_rates,         suite_cases,
+      suite_steady,  suite_uneven,        suite_pipe,     suite_memory,        suite_rates,
+      suite_cases,
   };
   SRunner *runner = srunner_create(NULL);
   for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)

@@ -1,0 +1,61 @@
+/* Whether x is projected, attends and is projected out some rows after another. */
+#include "plan_build.h"
+
+static int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+/* What a pipe needs: the direct form with heads of their own, in one pass over tiles, and weights that are packed. */
+static bool possible(const xattn_problem *p, xattn_form form) {
+  enum { WIDEST = 512 };
+  return p->limits.pipe_rows && p->limits.tile_rows && p->limits.packing &&
+         p->task != XATTN_TASK_CONTEXT && p->task != XATTN_TASK_ATTENTION &&
+         form.scores == XATTN_SCORES_PROJECT && form.values == XATTN_VALUES_PROJECT &&
+         p->dtype == XATTN_F32 && p->kv_heads == p->heads && p->head_dim <= WIDEST &&
+         p->value_dim <= WIDEST && p->keys > 0 && p->queries > XATTN_FEW_ROWS &&
+         !(p->x.batch == 0 && p->batch > 1);
+}
+
+/* Every piece of an item's rows packs its keys and values: an element takes as long as PACKED multiply-adds. */
+static bool packing_pays(const xattn_problem *p, int64_t rows) {
+  const double packed = 24.0, share = 0.03;
+  double widths = (double)(p->head_dim + p->value_dim), heads = (double)p->heads;
+  double elements = heads * (double)p->keys * widths;
+  double row = heads * ((double)p->query_dim * (double)p->head_dim + (double)p->keys * widths +
+                        (double)p->value_dim * (double)p->out_dim);
+  return packed * elements <= share * (double)rows * row;
+}
+
+/* Pieces are cut at multiples of UNIT rows (run.c); the last takes what is left. */
+static xattn_pipe pieces_of(int64_t rows, int64_t pieces) {
+  if (pieces <= 1) return (xattn_pipe){.items = 1, .pieces = 1, .rows = rows};
+  return (xattn_pipe){
+      .items = 1,
+      .pieces = pieces,
+      .rows = divide_up(rows / XATTN_PIPE_UNIT, pieces) * XATTN_PIPE_UNIT + XATTN_PIPE_UNIT - 1};
+}
+
+xattn_pipe xattn_choose_pipe(const xattn_problem *p, xattn_form form) {
+  enum { FEWEST_ROWS = 96, PER_THREAD = 4 };
+  const xattn_pipe none = {0};
+  if (!possible(p, form) || p->batch < 1) return none;
+  const int64_t wanted = p->limits.parallel > 1 ? PER_THREAD * p->limits.parallel : 1;
+  if (p->queries > p->limits.pipe_rows) {
+    const int64_t most = p->queries / FEWEST_ROWS;
+    int64_t pieces = divide_up(p->queries, p->limits.pipe_rows);
+    pieces = larger(pieces, divide_up(wanted, p->batch));
+    if (pieces > most || !packing_pays(p, p->queries / pieces)) return none;
+    return pieces_of(p->queries, pieces);
+  }
+  /* An item that is much longer than the others would be left to one thread. */
+  if (p->lengths && p->batch > 1) return none;
+  if (p->batch < wanted) return none;
+  xattn_pipe pipe = pieces_of(p->queries, 1);
+  const int64_t fitting = larger(p->limits.pipe_rows / p->queries, 1), even = p->batch / wanted;
+  pipe.items = fitting < even ? fitting : even;
+  return pipe;
+}
