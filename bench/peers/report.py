@@ -107,8 +107,8 @@ def write(out, about, options, once, resident):
     page = ["# xattn and its peers", ""]
     page += [f"- {name}: {value}" for name, value in about.items()]
     page += ["", f"Milliseconds of one forward, projections included: median (min) of "
-             f"{options.rounds} rounds, {options.threads} threads. Short forwards are the mean of "
-             f"some in a row (see README.md). Ratios are of medians; below 1, "
+             f"{options.rounds} rounds, {options.threads} threads. Below 13 ms the mean of "
+             f"several in a row (see README.md). Ratios are of medians; below 1, "
              f"xattn is faster. A word behind a time tells which form of that peer was the "
              f"faster one.", "", "## Context met for the first time", ""]
     page += table(once)

@@ -15,7 +15,6 @@
 #endif
 
 typedef uint32_t uvec __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
-typedef int32_t ivec __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
 
 /* b where one of them is not a number. */
 static inline vec greater(vec a, vec b) {
