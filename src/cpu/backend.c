@@ -86,7 +86,7 @@ static xattn_limits cpu_limits(const xattn_device *device) {
                         .tile_keys = TILE_KEYS,
                         .few_rows = XATTN_FEW_ROWS,
                         .unpacked_rows = XATTN_FEWEST_ROWS,
-                        .packing = device->isa->lanes,
+                        .packing = device->isa->panel,
                         .pipe_rows = PIPE_ROWS,
                         .wide = true};
 }

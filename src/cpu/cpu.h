@@ -22,6 +22,14 @@ enum { XATTN_ROW_UNIT = 12, XATTN_COLUMN_UNIT = 96 };
 /* So few rows sum in many lanes, which rounds less, and read B once even so: as it lies, packed or not. */
 enum { XATTN_FEWEST_ROWS = 4 };
 
+/* Columns of a panel of each instruction set, which name the order of a packed B. */
+enum {
+  XATTN_PANEL_base = 12,
+  XATTN_PANEL_avx2 = 24,
+  XATTN_PANEL_avx512 = 32,
+  XATTN_PANEL_neon = 8
+};
+
 /* True in the child of a fork. */
 bool xattn_cpu_forked(void);
 
@@ -83,6 +91,7 @@ typedef void xattn_narrow(xattn_dtype dtype, int64_t columns, const float *from,
 typedef struct xattn_isa {
   const char *name;
   int32_t lanes; /* F32 in a register */
+  int32_t panel;
   xattn_softmax_row *softmax_row;
   xattn_softmax_part *softmax_part;
   xattn_row_scale *row_scale;

@@ -18,6 +18,7 @@
   xattn_narrow xattn_narrow_##isa;                             \
   static const xattn_isa isa = {#isa,                          \
                                 LANES_##isa,                   \
+                                XATTN_PANEL_##isa,             \
                                 xattn_softmax_row_##isa,       \
                                 xattn_softmax_part_##isa,      \
                                 xattn_row_scale_##isa,         \

@@ -10,7 +10,7 @@
  *
  * 12 rows × 2 vectors are 24 of 32 registers. Of 16, 12 are 4 rows × 3 vectors: enough sums at once that none waits for the
  * one before, and the fewest loads beside them, which count where another thread shares the core. One vector or two that
- * are left over take more rows, so that they have as many sums; four are two and two. Lanes and registers tell the order
+ * are left over take more rows, so that they have as many sums; four are two and two. The columns of a panel tell the order
  * of a packed B. Columns are filled up to whole vectors, with zeros in B. A is read where it lies. */
 #include "lanes.h"
 
@@ -28,6 +28,10 @@ enum {
 
 _Static_assert(XATTN_ROW_UNIT % ROWS == 0 && XATTN_COLUMN_UNIT % (MOST * W) == 0,
                "gemm.c cuts rows and columns where blocks and panels end");
+
+_Static_assert(sizeof(real) != sizeof(float) ||
+                   (int)XATTN_PASTE(XATTN_PANEL, XATTN_ISA) == (int)(MOST * W),
+               "the order of a packed B has its name");
 
 /* Vectors of the next panel of so many that are left. */
 static inline int64_t panel_of(int64_t left) {
