@@ -27,6 +27,14 @@ typedef struct xattn_matrix {
   int64_t stride[3];
 } xattn_matrix;
 
+/* Piece number `at` of `pieces` of an extent, [*from, *to), in whole units; the last takes what is left beyond these. */
+static inline void xattn_piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at,
+                               int64_t *from, int64_t *to) {
+  int64_t units = extent / unit;
+  *from = units * at / pieces * unit;
+  *to = at + 1 == pieces ? extent : units * (at + 1) / pieces * unit;
+}
+
 /* Key lengths in host memory: item b has count[b·step] keys, at most all; NULL means all. step 0 shares
  * one. Read while the call runs, not later. */
 typedef struct xattn_lengths {

@@ -93,10 +93,10 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
  * most of what would be moved, there are rows enough to pack keys and values for, and tiles enough for the
  * device. */
 static void choose_tile(const xattn_problem *p, xattn_step *s) {
-  enum { WIDEST = 512, FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
+  enum { FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
   bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
   if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
-  if (choose_pieces(p, s) || s->depth > WIDEST || s->columns > WIDEST) return;
+  if (choose_pieces(p, s) || s->depth > XATTN_TILE_WIDEST || s->columns > XATTN_TILE_WIDEST) return;
   int64_t items = even_matrices(p, s->heads);
   int64_t pieces = at_least_1((s->rows + p->limits.tile_rows - 1) / p->limits.tile_rows);
   /* Every tile packs all keys and values, which a few hundred rows pay for. */

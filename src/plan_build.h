@@ -4,6 +4,9 @@
 
 #include "plan.h"
 
+/* Columns of keys, or of values, that attention in one pass over tiles takes at most. */
+enum { XATTN_TILE_WIDEST = 512 };
+
 typedef struct xattn_builder {
   const xattn_problem *problem;
   xattn_form form;

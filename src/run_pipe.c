@@ -23,10 +23,8 @@ static part part_of(const xattn_step *attend, int64_t task, int thread) {
   const xattn_pipe *pipe = &attend->pipe;
   part at = {.item = task / pipe->pieces * pipe->items, .thread = thread};
   at.items = attend->batch - at.item < pipe->items ? attend->batch - at.item : pipe->items;
-  const int64_t piece = task % pipe->pieces, units = attend->rows / XATTN_PIPE_UNIT;
-  at.row = units * piece / pipe->pieces * XATTN_PIPE_UNIT;
-  const int64_t end = units * (piece + 1) / pipe->pieces * XATTN_PIPE_UNIT;
-  at.rows = (piece + 1 == pipe->pieces ? attend->rows : end) - at.row;
+  xattn_piece(attend->rows, XATTN_PIPE_UNIT, pipe->pieces, task % pipe->pieces, &at.row, &at.rows);
+  at.rows -= at.row;
   return at;
 }
 
@@ -55,20 +53,14 @@ static xattn_step step_of(const xattn_step *whole, const part *at) {
   return step;
 }
 
-static xattn_status project_in(xattn_error *error, xattn_run *run, const pipe_run *of,
-                               const part *at, const xattn_pipe *pipe) {
-  xattn_step step = step_of(&of->plan->step[of->attend - 1], at);
-  to_rows(&step.a, at);
-  to_room(&step.c, at, pipe);
-  return xattn_run_linear(error, run, &step, run->packed[of->attend - 1]);
-}
-
-static xattn_status project_out(xattn_error *error, xattn_run *run, const pipe_run *of,
-                                const part *at, const xattn_pipe *pipe) {
-  xattn_step step = step_of(&of->plan->step[of->attend + 1], at);
-  to_room(&step.a, at, pipe);
-  to_rows(&step.c, at);
-  return xattn_run_linear(error, run, &step, run->packed[of->attend + 1]);
+/* The step before the attend step, or the one behind it. */
+static xattn_status project(xattn_error *error, xattn_run *run, const pipe_run *of, const part *at,
+                            int index) {
+  const bool in = index < of->attend;
+  xattn_step step = step_of(&of->plan->step[index], at);
+  to_rows(in ? &step.a : &step.c, at);
+  to_room(in ? &step.c : &step.a, at, &of->plan->step[of->attend].pipe);
+  return xattn_run_linear(error, run, &step, run->packed[index]);
 }
 
 static xattn_status one_part(xattn_error *error, xattn_device *one, int thread, int64_t task,
@@ -80,7 +72,7 @@ static xattn_status one_part(xattn_error *error, xattn_device *one, int thread, 
   xattn_run run = *of->run;
   run.device = one;
   if (run.lengths.count) run.lengths.count += at.item * run.lengths.step;
-  xattn_status status = project_in(error, &run, of, &at, &whole->pipe);
+  xattn_status status = project(error, &run, of, &at, of->attend - 1);
   if (status) return status;
   xattn_step step = step_of(whole, &at);
   to_room(&step.a, &at, &whole->pipe);
@@ -94,7 +86,7 @@ static xattn_status one_part(xattn_error *error, xattn_device *one, int thread, 
                  xattn_tile_floats(step.tile[0], step.tile[1], step.depth, step.columns);
   status = xattn_run_attend(error, &run, &step);
   if (status || !out) return status;
-  return project_out(error, &run, of, &at, &whole->pipe);
+  return project(error, &run, of, &at, of->attend + 1);
 }
 
 xattn_status xattn_run_pipe(xattn_error *error, xattn_run *run, const xattn_plan_steps *plan,

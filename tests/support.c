@@ -145,6 +145,13 @@ void test_layer_free(test_layer *layer) {
   for (int i = 0; i < 8; i++) free(layer->tensor[i].data);
 }
 
+const xattn_rates test_rates = {.flops = 1e11,
+                                .flops_half = 1e11,
+                                .operands = 1e10,
+                                .stream = 1e10,
+                                .softmax = 1e9,
+                                .launch = 1e-6};
+
 const char *test_device(void) {
   const char *device = getenv("XATTN_TEST_DEVICE");
   return device ? device : "cpu";

@@ -60,6 +60,9 @@ typedef struct test_layer {
 void test_layer_init(test_layer *layer, rng *r);
 void test_layer_free(test_layer *layer);
 
+/* Of no machine; plans are made by them. */
+extern const xattn_rates test_rates;
+
 /* The device that the suites run on: XATTN_TEST_DEVICE, or "cpu". */
 const char *test_device(void);
 bool on_cpu(void);

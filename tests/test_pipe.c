@@ -41,15 +41,9 @@ static xattn_problem image_and_text(int64_t batch, int64_t queries, int64_t keys
 
 /* The pipe of a form; fails unless the steps fit one another. */
 static xattn_pipe pipe_of(const xattn_problem *p, const char *form) {
-  static const xattn_rates rates = {.flops = 1e11,
-                                    .flops_half = 1e11,
-                                    .operands = 1e10,
-                                    .stream = 1e10,
-                                    .softmax = 1e9,
-                                    .launch = 1e-6};
   xattn_error error = {""};
   xattn_plan_steps plan;
-  ck_assert_msg(xattn_plan_make(&error, p, &rates, form, &plan) == XATTN_OK, "%s", error.text);
+  ck_assert_msg(xattn_plan_make(&error, p, &test_rates, form, &plan) == XATTN_OK, "%s", error.text);
   xattn_pipe pipe = {0};
   int piped = 0, attend = 0;
   for (int i = 0; i < plan.count; i++) {
@@ -111,12 +105,10 @@ END_TEST
 START_TEST(workspace_does_not_grow_with_queries) {
   int64_t workspace[2];
   for (int i = 0; i < 2; i++) {
-    static const xattn_rates rates = {
-        .flops = 1, .flops_half = 1, .operands = 1, .stream = 1, .softmax = 1};
     xattn_problem p = image_and_text(2, i ? 40000 : 4000, 77);
     xattn_error error;
     xattn_plan_steps plan;
-    ck_assert_int_eq(xattn_plan_make(&error, &p, &rates, "direct", &plan), XATTN_OK);
+    ck_assert_int_eq(xattn_plan_make(&error, &p, &test_rates, "direct", &plan), XATTN_OK);
     workspace[i] = plan.workspace;
   }
   ck_assert_int_le(workspace[1], workspace[0] + workspace[0] / 10);

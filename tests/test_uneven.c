@@ -6,12 +6,6 @@
 /* The attend step of ready heads on a CPU of two threads. */
 static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
   enum { BATCH = 16, KEYS = 1500, WIDTH = 64 };
-  static const xattn_rates rates = {.flops = 1e11,
-                                    .flops_half = 1e11,
-                                    .operands = 1e10,
-                                    .stream = 1e10,
-                                    .softmax = 1e9,
-                                    .launch = 1e-6};
   const xattn_view view = {KEYS * heads * WIDTH, heads * WIDTH, WIDTH, 1};
   const xattn_problem p = {.task = XATTN_TASK_ATTENTION,
                            .batch = BATCH,
@@ -38,7 +32,8 @@ static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
                                       .few_rows = XATTN_FEW_ROWS}};
   xattn_error error = {""};
   xattn_plan_steps plan;
-  ck_assert_msg(xattn_plan_make(&error, &p, &rates, NULL, &plan) == XATTN_OK, "%s", error.text);
+  ck_assert_msg(xattn_plan_make(&error, &p, &test_rates, NULL, &plan) == XATTN_OK, "%s",
+                error.text);
   ck_assert_int_eq(plan.count, 1);
   return plan.step[0];
 }

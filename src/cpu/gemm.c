@@ -92,14 +92,6 @@ static grid choose_grid(const xattn_gemm *g, int64_t items, int threads) {
   return (grid){threads, 1};
 }
 
-/* Piece number `at` of `pieces` of an extent, [*from, *to), in whole units; the last takes what is left beyond these. */
-static void piece(int64_t extent, int64_t unit, int64_t pieces, int64_t at, int64_t *from,
-                  int64_t *to) {
-  int64_t units = extent / unit;
-  *from = units * at / pieces * unit;
-  *to = at + 1 == pieces ? extent : units * (at + 1) / pieces * unit;
-}
-
 /* C [m, n] = first + A·B on one thread; first may be NULL for 0, or C. */
 typedef struct product {
   int64_t m, n, k;
@@ -119,7 +111,7 @@ static void pack_block(const xattn_isa *isa, const product *p, int64_t j, int64_
   int64_t ld = p->b.ld, pieces = p->b.dtype == XATTN_F32 ? 1 : larger(n / XATTN_COLUMN_UNIT, 1);
   for (int64_t at = 0; at < pieces; at++) {
     int64_t first, end;
-    piece(n, XATTN_COLUMN_UNIT, pieces, at, &first, &end);
+    xattn_piece(n, XATTN_COLUMN_UNIT, pieces, at, &first, &end);
     int64_t now = end - first, columns = p->b_transposed ? depth : now;
     int64_t from = p->b_transposed ? (j + first) * p->b.ld + l : l * p->b.ld + j + first;
     const float *b =
@@ -206,7 +198,7 @@ static void multiply(const xattn_isa *isa, const product *p, float *scratch) {
   const int64_t depth = p->packed && p->k ? p->k : BLOCKS * depth_of(p->k);
   for (int64_t block = 0; block < blocks; block++) {
     int64_t j, end, l = 0;
-    piece(p->n, XATTN_COLUMN_UNIT, blocks, block, &j, &end);
+    xattn_piece(p->n, XATTN_COLUMN_UNIT, blocks, block, &j, &end);
     do {
       one_block(isa, p, j, end - j, l, smaller(p->k, l + depth), scratch);
       l += depth;
@@ -269,9 +261,9 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   int64_t group = item / g->batch[2] % g->batch[1];
   int64_t b = item / g->batch[2] / g->batch[1];
   int64_t i, i_end, j, j_end;
-  piece(g->m, XATTN_ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
-  piece(xattn_limited(g->n_limit, b, g->n), XATTN_COLUMN_UNIT, tiles.columns, tile % tiles.columns,
-        &j, &j_end);
+  xattn_piece(g->m, XATTN_ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
+  xattn_piece(xattn_limited(g->n_limit, b, g->n), XATTN_COLUMN_UNIT, tiles.columns,
+              tile % tiles.columns, &j, &j_end);
   if (i >= i_end || j >= j_end) return;
   product p = {
       .m = i_end - i,
