@@ -76,7 +76,9 @@ typedef struct xattn_softmax {
  * [m, k], B [keys, k], D [keys, n], C [m, n]. Keys from the item's limit on are not read; a row without a key
  * above -inf becomes 0. Either a thread takes tile_rows rows of an item, tile_keys keys at a time, and `scratch`
  * is xattn_tile_floats for each of `parallel` threads; or, of XATTN_FEW_ROWS rows at most, one of key_pieces
- * pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several. */
+ * pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several; with `abreast`
+ * for all groups at once, whose keys and values lie side by side in rows of at most XATTN_ABREAST_WIDEST columns: of
+ * XATTN_ABREAST_ROWS rows at most, and of one head a group. */
 typedef struct xattn_attend {
   int64_t m, n, k, keys;
   int64_t batch[3];
@@ -87,6 +89,7 @@ typedef struct xattn_attend {
   float scale;
   int64_t tile_rows, tile_keys;
   int64_t key_pieces; /* 0: tiles */
+  bool abreast;
   float *scratch;
 } xattn_attend;
 
@@ -94,6 +97,7 @@ typedef struct xattn_attend {
  * filled up to whole vectors. Few rows: on an EPYC 20 to 32 of them take 24 to 36 % less than as tiles; from 48 on it is a
  * draw. */
 enum { XATTN_TILE_PART = 96, XATTN_TILE_UNIT = 16, XATTN_FEW_ROWS = 32 };
+enum { XATTN_ABREAST_ROWS = 4, XATTN_ABREAST_WIDEST = 16384 };
 static inline int64_t xattn_tile_width(int64_t columns) {
   return (columns + XATTN_TILE_UNIT - 1) / XATTN_TILE_UNIT * XATTN_TILE_UNIT;
 }

@@ -134,6 +134,7 @@ typedef struct xattn_step {
   int64_t chunk[4];              /* batch items, groups, heads of a group, rows at a time */
   int64_t tile[2];    /* rows and keys of a tile, where the backend attends in one pass; else 0 */
   int64_t key_pieces; /* the same for few rows; else 0 */
+  bool abreast;       /* all groups at once */
   int64_t
       scores; /* offset in the workspace: the tiles, or a·bᵀ in F32 [batch, group, row, head, score_ld] */
   int64_t probabilities; /* their softmax in a's dtype, laid out alike; for F32 in place */

@@ -72,6 +72,13 @@ static int64_t even_matrices(const xattn_problem *p, int64_t of_an_item) {
   return at_least_1((p->lengths ? 1 : p->batch) * of_an_item);
 }
 
+/* The groups' rows, one group's next to another's, make up whole rows. */
+static bool side_by_side(const xattn_step *s, const xattn_operand *m, int64_t columns) {
+  return s->groups > 1 && m->heads == s->groups && (s->fold_scores || s->groups == s->heads) &&
+         m->view.head == columns && m->view.row >= s->groups * columns &&
+         m->view.row <= 2 * s->groups * columns && s->groups * columns <= XATTN_ABREAST_WIDEST;
+}
+
 /* One pass over the keys as they lie for few rows, where each head has its own or all rows share them. Keys are cut so
  * that the device is filled evenly. */
 static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
@@ -81,7 +88,9 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
       s->depth + s->columns > WIDEST)
     return false;
   take_all(p, s);
-  int64_t items = even_matrices(p, s->heads / (s->fold_scores ? in_group : 1));
+  s->abreast = rows <= XATTN_ABREAST_ROWS && side_by_side(s, &s->b, s->depth) &&
+               side_by_side(s, &s->d, s->columns);
+  int64_t items = even_matrices(p, s->abreast ? 1 : s->heads / (s->fold_scores ? in_group : 1));
   s->key_pieces = 1;
   if (items % p->limits.parallel == 0) return true;
   int64_t wanted = (PER_THREAD * p->limits.parallel + items - 1) / items;

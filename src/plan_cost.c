@@ -80,10 +80,11 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_limits *limits,
                s->wide_b.slot == XATTN_SLOT_NONE ? s->b.dtype : s->a.dtype, XATTN_F32);
   add_products(&cost, rates, d, value_products, value_rows, (double)s->columns, keys, s->a.dtype,
                s->wide_d.slot == XATTN_SLOT_NONE ? s->d.dtype : s->a.dtype, s->c.dtype);
-  /* In one pass, what is stored in 16 bits is widened into the cache on the way. */
-  if (one_pass && s->b.dtype != s->a.dtype)
+  /* In one pass, what is stored in 16 bits is widened into the cache on the way, of heads abreast into registers. */
+  const bool widens = one_pass && !s->abreast;
+  if (widens && s->b.dtype != s->a.dtype)
     cost.seconds += score_products * keys * (double)s->depth * sizeof(float) / rates->stream;
-  if (one_pass && s->d.dtype != s->a.dtype && d != IN_CACHE)
+  if (widens && s->d.dtype != s->a.dtype && d != IN_CACHE)
     cost.seconds += value_products * keys * (double)s->columns * sizeof(float) / rates->stream;
   double scores = batch * heads * rows * keys;
   if (!one_pass) cost.bytes += scores * (sizeof(float) + size_of(s->a.dtype));

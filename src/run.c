@@ -322,6 +322,7 @@ static xattn_status attend_tiles(xattn_error *error, xattn_run *run, const xattn
       .tile_rows = step->tile[0],
       .tile_keys = step->tile[1],
       .key_pieces = step->key_pieces,
+      .abreast = step->abreast,
       .scratch = (float *)(void *)(run->slot[XATTN_SLOT_WORKSPACE] + step->scores)};
   if (step->key_pieces && step->fold_scores) {
     attend.m *= in_group;

@@ -125,6 +125,31 @@ START_TEST(random_shapes) {
 }
 END_TEST
 
+/* One to four rows of several heads whose keys lie side by side: rows that are queries, or heads that share keys. Widths of
+ * whole vectors and others, blocks of keys whole and not, all keys at once and cut into pieces. */
+START_TEST(heads_abreast) {
+  static const layout how[2][4] = {{DENSE, DENSE, DENSE, DENSE}, {GAPS, GAPS, GAPS, GAPS}};
+  static const int64_t widths[] = {1, 5, 16, 24, 40, 67}, keys[] = {1, 47, 48, 49, 700};
+  const int64_t rows = _i % 4 + 1;
+  for (int threads = 1; threads <= 3; threads++) {
+    xattn_handle *handle = test_handle(threads);
+    rng r = {(uint64_t)(17 + _i)};
+    for (int i = 0; i < 6 * 5; i++) {
+      int64_t kv_heads = rng_range(&r, 2, 9);
+      shape s = {.batch = rng_range(&r, 1, 3),
+                 .queries = _i < 4 ? rows : 1,
+                 .keys = keys[i % 5],
+                 .heads = kv_heads * (_i < 4 ? 1 : rows),
+                 .kv_heads = kv_heads,
+                 .head_dim = widths[i % 6],
+                 .value_dim = widths[(i + i / 6) % 6]};
+      check_attention(handle, &r, &s, how[i / 5 % 2], i & 1);
+    }
+    xattn_destroy(handle);
+  }
+}
+END_TEST
+
 /* Larger than one chunk of scores (4 MiB with one thread), cut at each level in turn: batch items,
  * groups, heads of a group, rows. The first and the fourth are tiles of one pass on the CPU, in blocks of keys; the
  * last two, of few rows and of wide heads, are chunks there too. */
@@ -148,6 +173,7 @@ Suite *suite_attention(void) {
   tcase_add_test(tests, edge_grid);
   tcase_add_test(tests, every_layout_of_every_tensor);
   tcase_add_loop_test(tests, random_shapes, 1, 4);
+  tcase_add_loop_test(tests, heads_abreast, 0, 8);
   tcase_add_loop_test(tests, several_chunks, 0, getenv("XATTN_TEST_SHORT") ? 1 : 6);
   suite_add_tcase(suite, tests);
   return suite;

@@ -322,6 +322,33 @@ START_TEST(shared_and_chunked) {
 }
 END_TEST
 
+/* One to four rows of heads whose keys lie side by side, with widths of whole vectors and a rest: what has 16 bits is
+ * widened as it is read. */
+START_TEST(heads_abreast) {
+  xattn_handle *handle = test_handle(2);
+  rng r = {87};
+  for (int type = 0; type < 2; type++) {
+    test_layer l = {.batch = 2,
+                    .queries = _i + 1,
+                    .keys = 300,
+                    .query_dim = 8,
+                    .context_dim = 8,
+                    .heads = 6,
+                    .head_dim = type ? 20 : 37,
+                    .value_dim = type ? 37 : 16};
+    layer_call c;
+    layer_call_init(&c, handle, &l, INTEGER, dense, true, &r);
+    xattn_context *context = context_of(&c, handle, "direct", narrow[type]);
+    layer_call_spoil(&c);
+    ASSERT_OK(handle, xattn_forward(handle, c.layer, &c.x.t, context, NULL, &c.out.t));
+    layer_call_check(&c, "direct");
+    xattn_context_destroy(context);
+    layer_call_free(&c);
+  }
+  xattn_destroy(handle);
+}
+END_TEST
+
 Suite *suite_context_types(void) {
   Suite *suite = suite_create("context types");
   TCase *tests = tcase_create("context types");
@@ -330,6 +357,7 @@ Suite *suite_context_types(void) {
   tcase_add_loop_test(tests, a_rounded_y_is_what_is_kept, 0, 2);
   tcase_add_loop_test(tests, rounding_is_all_that_is_lost, 0, 16);
   tcase_add_loop_test(tests, half_the_memory, 0, 16);
+  tcase_add_loop_test(tests, heads_abreast, 0, 4);
   if (!getenv("XATTN_TEST_SHORT")) tcase_add_test(tests, shared_and_chunked);
   suite_add_tcase(suite, tests);
   return suite;

@@ -50,6 +50,14 @@ START_TEST(a_long_item_is_cut) {
 }
 END_TEST
 
+START_TEST(heads_side_by_side_are_taken_together) {
+  ck_assert(step_of(1, 3, false).abreast);
+  ck_assert(step_of(4, 3, true).abreast);
+  ck_assert(!step_of(5, 3, false).abreast);
+  ck_assert(!step_of(1, 1, false).abreast);
+}
+END_TEST
+
 START_TEST(results_of_uneven_items) {
   static const char *const plans[] = {"direct", "push+defer", "push+project", "merge-x+defer"};
   static const int64_t queries[] = {1, 70};
@@ -88,6 +96,7 @@ Suite *suite_uneven(void) {
   TCase *tests = tcase_create("uneven");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, a_long_item_is_cut);
+  tcase_add_test(tests, heads_side_by_side_are_taken_together);
   tcase_add_test(tests, results_of_uneven_items);
   suite_add_tcase(suite, tests);
   return suite;

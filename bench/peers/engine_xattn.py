@@ -6,6 +6,7 @@ import numpy
 
 import xattn_ctypes
 
+STEPS = 448  # of a decoder over one context: the longest text of Whisper
 DTYPES = {"F32": 1, "F16": 2, "BF16": 3}
 
 
@@ -19,7 +20,8 @@ class Xattn:
         x, y, out = (pointer(xattn_ctypes.tensor(array)) for array in (self.x, self.y, self.out))
         if resident:
             dtype = os.environ.get("XATTN_PEERS_CONTEXT", "F32")
-            context = self.handle.make_context(layer, self.y, expected_queries=case.Nq,
+            context = self.handle.make_context(layer, self.y, expected_uses=STEPS,
+                                               expected_queries=case.Nq,
                                                context_dtype=DTYPES[dtype])
             self.call = self.handle.library.xattn_forward
             self.arguments = (self.handle.handle, layer, x, context, None, out)

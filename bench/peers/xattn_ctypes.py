@@ -122,11 +122,10 @@ class Handle:
         self.layers.append(layer)
         return layer
 
-    def make_context(self, layer, y, key_lengths=None, expected_queries=0, context_dtype=0):
+    def make_context(self, layer, y, key_lengths=None, **options):
         context = c_void_p()
         self.call("xattn_context_create", self.handle, layer, ctypes.byref(tensor(y)),
-                  _with_lengths(key_lengths, expected_queries, context_dtype),
-                  ctypes.byref(context))
+                  _with_lengths(key_lengths, **options), ctypes.byref(context))
         self.contexts.append(context)
         return context
 
@@ -160,8 +159,8 @@ class Handle:
         self.library.xattn_destroy(self.handle)
 
 
-def _with_lengths(key_lengths, expected_queries=0, context_dtype=0):
-    options = Options(expected_queries=expected_queries, context_dtype=context_dtype)
+def _with_lengths(key_lengths, **options):
+    options = Options(**options)
     if key_lengths is not None:
         options.key_lengths = ctypes.pointer(tensor(key_lengths))
     return ctypes.byref(options)

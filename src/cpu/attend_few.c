@@ -12,7 +12,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "cpu.h"
+#include "attend_few.h"
 
 /* Keys at a time: with those that are fetched meanwhile they stay in the cache. Where rows of B and D have gaps, those so
  * many ahead are fetched. */
@@ -23,26 +23,6 @@ typedef struct rows {
   int64_t ld;
   float maximum[XATTN_FEW_ROWS], sum[XATTN_FEW_ROWS];
 } rows;
-
-/* An item's operands. */
-typedef struct item {
-  const float *a, *bias;
-  int64_t b, d; /* the first elements */
-  float *c;
-  int64_t keys;
-} item;
-
-static item item_at(const xattn_attend *t, int64_t index) {
-  int64_t head = index % t->batch[2], group = index / t->batch[2] % t->batch[1];
-  int64_t b = index / t->batch[2] / t->batch[1];
-  item at = {.a = (const float *)t->a.data + xattn_offset(t->a.stride, b, group, head),
-             .b = xattn_offset(t->b.stride, b, group, head),
-             .d = xattn_offset(t->d.stride, b, group, head),
-             .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head),
-             .keys = xattn_limited(t->limit, b, t->keys)};
-  if (t->key_bias) at.bias = t->key_bias + xattn_offset(t->key_bias_stride, b, group, head);
-  return at;
-}
 
 /* Rows of B or D that are read after those of `keys` from `first` on. */
 static xattn_next rows_after(const xattn_matrix *m, int64_t element, int64_t first, int64_t keys,
@@ -55,8 +35,8 @@ static xattn_next rows_after(const xattn_matrix *m, int64_t element, int64_t fir
 }
 
 /* `room` is for keys that are widened: those of B, then those of D. */
-static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *at, int64_t from,
-                      int64_t to, rows *r, float *room) {
+static void one_piece(const xattn_attend *t, const xattn_isa *isa, const xattn_few_item *at,
+                      int64_t from, int64_t to, rows *r, float *room) {
   float s[XATTN_FEW_ROWS * KEYS];
   const int64_t most = xattn_cpu_scratch() / (t->k > t->n ? t->k : t->n);
   const int64_t wanted = t->k + t->n > WIDE ? WIDE_KEYS : KEYS,
@@ -89,19 +69,14 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const item *a
   }
 }
 
-/* What a piece leaves in the scratch: m and l of its rows, then O. */
-static float *left_by(const xattn_attend *t, int64_t index, int64_t piece) {
-  return t->scratch + (index * t->key_pieces + piece) * xattn_few_floats(t->m, t->n);
-}
-
 static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t index) {
-  item at = item_at(t, index);
+  xattn_few_item at = xattn_few_item_at(t, index);
   for (int64_t i = 0; i < t->m; i++) {
     float most = -INFINITY, sum = 0.0F;
-    for (int64_t p = 0; p < t->key_pieces; p++) most = fmaxf(most, left_by(t, index, p)[i]);
-    float *o = left_by(t, index, 0) + 2 * t->m + i * t->n;
+    for (int64_t p = 0; p < t->key_pieces; p++) most = fmaxf(most, xattn_few_left(t, index, p)[i]);
+    float *o = xattn_few_left(t, index, 0) + 2 * t->m + i * t->n;
     for (int64_t p = 0; p < t->key_pieces; p++) {
-      const float *left = left_by(t, index, p), *from = left + 2 * t->m + i * t->n;
+      const float *left = xattn_few_left(t, index, p), *from = left + 2 * t->m + i * t->n;
       if (left[t->m + i] == 0.0F) {
         if (p == 0) memset(o, 0, (size_t)t->n * sizeof *o);
         continue;
@@ -121,7 +96,7 @@ static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t in
 
 static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index, int64_t piece,
                      float *room) {
-  item at = item_at(t, index);
+  xattn_few_item at = xattn_few_item_at(t, index);
   int64_t from = at.keys * piece / t->key_pieces, to = at.keys * (piece + 1) / t->key_pieces;
   if (t->key_pieces == 1) { /* O is C */
     rows r = {.o = at.c, .ld = t->c.ld};
@@ -129,7 +104,7 @@ static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index,
     isa->finish_rows(t->m, t->n, at.c, t->c.ld, r.sum, at.c, t->c.ld);
     return;
   }
-  float *left = left_by(t, index, piece);
+  float *left = xattn_few_left(t, index, piece);
   rows r = {.o = left + 2 * t->m, .ld = t->n};
   one_piece(t, isa, &at, from, to, &r, room);
   memcpy(left, r.maximum, (size_t)t->m * sizeof *left);
@@ -137,13 +112,15 @@ static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index,
 }
 
 void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t) {
-  int64_t items = t->batch[0] * t->batch[1] * t->batch[2], tasks = items * t->key_pieces;
+  int64_t items = t->batch[0] * t->batch[1] * t->batch[2];
+  int64_t tasks = (t->abreast ? t->batch[0] : items) * t->key_pieces;
   int threads = xattn_cpu_threads(device);
   if (threads > tasks) threads = (int)tasks;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
   for (int64_t index = 0; index < tasks; index++)
-    one_task(t, device->isa, index / t->key_pieces, index % t->key_pieces,
-             device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
+    (t->abreast ? xattn_cpu_attend_abreast : one_task)(
+        t, device->isa, index / t->key_pieces, index % t->key_pieces,
+        device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
   if (t->key_pieces == 1) return;
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1 && items > 1)
   for (int64_t index = 0; index < items; index++) put_together(t, device->isa, index);

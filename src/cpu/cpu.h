@@ -80,6 +80,19 @@ typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64
                        const float *b, int64_t ldb, const float *first, int64_t first_ld, float *c,
                        int64_t ldc, xattn_next *next);
 
+/* B or D of the groups of heads of an item, side by side in rows: each has `columns` of them, and rows of A. */
+typedef struct xattn_side {
+  int64_t groups, rows, columns;
+  xattn_dtype dtype;
+  int64_t ld, stride; /* elements from a row to the next, and from a group to the next */
+} xattn_side;
+
+/* Over some rows of B from `b` on, with A [rows, columns] of each group, a_group apart:
+ *     abreast_dots   C [groups·rows, keys] = A·Bᵀ
+ *     abreast_sums   C [groups·rows, columns filled up] += A·B, with A [rows, keys] */
+typedef void xattn_abreast(const xattn_side *side, int64_t keys, const char *b, const float *a,
+                           int64_t a_group, int64_t lda, float *c, int64_t ldc);
+
 /* F16 or BF16, rows ld apart, to F32, rows dense. */
 typedef void xattn_widen(xattn_dtype dtype, int64_t rows, int64_t columns, const uint16_t *from,
                          int64_t ld, float *to);
@@ -101,6 +114,7 @@ typedef struct xattn_isa {
   xattn_tile_pack_f64 *tile_pack_f64;
   xattn_tile_multiply_f64 *tile_multiply_f64;
   xattn_few *few_dots, *few_rows;
+  xattn_abreast *abreast_dots, *abreast_sums;
   xattn_widen *widen;
   xattn_narrow *narrow;
 } xattn_isa;

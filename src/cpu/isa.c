@@ -4,32 +4,35 @@
 
 #include "cpu.h"
 
-#define XATTN_KERNELS(isa)                                     \
-  xattn_softmax_row xattn_softmax_row_##isa;                   \
-  xattn_softmax_part xattn_softmax_part_##isa;                 \
-  xattn_row_scale xattn_row_scale_##isa;                       \
-  xattn_finish_rows xattn_finish_rows_##isa;                   \
-  xattn_tile_pack xattn_tile_pack_##isa;                       \
-  xattn_tile_multiply xattn_tile_multiply_##isa;               \
-  xattn_tile_pack_f64 xattn_tile_pack_f64_##isa;               \
-  xattn_tile_multiply_f64 xattn_tile_multiply_f64_##isa;       \
-  xattn_few xattn_few_dots_##isa, xattn_few_rows_##isa;        \
-  xattn_widen xattn_widen_##isa;                               \
-  xattn_narrow xattn_narrow_##isa;                             \
-  static const xattn_isa isa = {#isa,                          \
-                                LANES_##isa,                   \
-                                XATTN_PANEL_##isa,             \
-                                xattn_softmax_row_##isa,       \
-                                xattn_softmax_part_##isa,      \
-                                xattn_row_scale_##isa,         \
-                                xattn_finish_rows_##isa,       \
-                                xattn_tile_pack_##isa,         \
-                                xattn_tile_multiply_##isa,     \
-                                xattn_tile_pack_f64_##isa,     \
-                                xattn_tile_multiply_f64_##isa, \
-                                xattn_few_dots_##isa,          \
-                                xattn_few_rows_##isa,          \
-                                xattn_widen_##isa,             \
+#define XATTN_KERNELS(isa)                                          \
+  xattn_softmax_row xattn_softmax_row_##isa;                        \
+  xattn_softmax_part xattn_softmax_part_##isa;                      \
+  xattn_row_scale xattn_row_scale_##isa;                            \
+  xattn_finish_rows xattn_finish_rows_##isa;                        \
+  xattn_tile_pack xattn_tile_pack_##isa;                            \
+  xattn_tile_multiply xattn_tile_multiply_##isa;                    \
+  xattn_tile_pack_f64 xattn_tile_pack_f64_##isa;                    \
+  xattn_tile_multiply_f64 xattn_tile_multiply_f64_##isa;            \
+  xattn_few xattn_few_dots_##isa, xattn_few_rows_##isa;             \
+  xattn_abreast xattn_abreast_dots_##isa, xattn_abreast_sums_##isa; \
+  xattn_widen xattn_widen_##isa;                                    \
+  xattn_narrow xattn_narrow_##isa;                                  \
+  static const xattn_isa isa = {#isa,                               \
+                                LANES_##isa,                        \
+                                XATTN_PANEL_##isa,                  \
+                                xattn_softmax_row_##isa,            \
+                                xattn_softmax_part_##isa,           \
+                                xattn_row_scale_##isa,              \
+                                xattn_finish_rows_##isa,            \
+                                xattn_tile_pack_##isa,              \
+                                xattn_tile_multiply_##isa,          \
+                                xattn_tile_pack_f64_##isa,          \
+                                xattn_tile_multiply_f64_##isa,      \
+                                xattn_few_dots_##isa,               \
+                                xattn_few_rows_##isa,               \
+                                xattn_abreast_dots_##isa,           \
+                                xattn_abreast_sums_##isa,           \
+                                xattn_widen_##isa,                  \
                                 xattn_narrow_##isa}
 enum { LANES_base = 4, LANES_avx2 = 8, LANES_avx512 = 16, LANES_neon = 4 };
 
