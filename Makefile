@@ -152,8 +152,16 @@ $(TEST_OBJ): | $(BUILD)/.setup-test
 $(BUILD)/tests/run: $(TEST_OBJ) $(SUPPORT_OBJ) $(CASES_OBJ) $(LIB_A)
 	$(call say,LINK,$@)$(CC) -o $@ $^ $(LDFLAGS) $(CFLAGS) $(LIBS) $(CHECK_LIBS)
 
-.PHONY: test unit-test program-test
-test: all unit-test test-isa $(if $(filter 0,$(CUDA)),,test-cudasim test-cuda test-cuda-only) program-test
+# Packages first, one group after another; then two at once, first what is built and then what runs. Threads that wait do
+# not spin while others run.
+.PHONY: test tests-built tests-run unit-test program-test
+test: $(BUILD)/.setup-test $(if $(filter 0,$(CUDA)),,$(BUILD)/.setup-cuda $(CUDA_STAMP))
+	@$(MAKE) --no-print-directory --jobs=2 tests-built
+	@OMP_WAIT_POLICY=passive $(MAKE) --no-print-directory --jobs=2 --output-sync tests-run
+tests-run: unit-test test-isa $(if $(filter 0,$(CUDA)),,test-cuda test-cudasim test-cuda-only) program-test
+tests-built: all $(BUILD)/tests/run $(patsubst %,$(BUILD)/%,make-inputs check-result example-simple example-reuse) \
+  $(if $(filter 0,$(CUDA)),,cudasim $(SIM_PLUGIN) $(SIM_TESTS) \
+    $(patsubst %,$(BUILD)/%,cudasim/test-runtime cudasim/test-launch tests/run-cuda))
 
 # What a run prints is kept: as many tests run on CUDA as on the CPU.
 logged = $(1) >$(2) 2>&1 || { cat $(2); exit 1; }; cat $(2)

@@ -77,8 +77,8 @@ typedef struct xattn_softmax {
  * above -inf becomes 0. Either a thread takes tile_rows rows of an item, tile_keys keys at a time, and `scratch`
  * is xattn_tile_floats for each of `parallel` threads; or, of XATTN_FEW_ROWS rows at most, one of key_pieces
  * pieces of the keys, and `scratch` is xattn_few_floats for each piece of each item if there are several; with `abreast`
- * for all groups at once, whose keys and values lie side by side in rows of at most XATTN_ABREAST_WIDEST columns: of
- * XATTN_ABREAST_ROWS rows at most, and of one head a group. */
+ * for all groups at once, whose keys and values lie side by side in rows of at most XATTN_ABREAST_WIDEST columns, each group's
+ * filled up to XATTN_TILE_UNIT: of XATTN_ABREAST_ROWS rows at most, and of one head a group. */
 typedef struct xattn_attend {
   int64_t m, n, k, keys;
   int64_t batch[3];

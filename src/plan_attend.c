@@ -72,17 +72,18 @@ static int64_t even_matrices(const xattn_problem *p, int64_t of_an_item) {
   return at_least_1((p->lengths ? 1 : p->batch) * of_an_item);
 }
 
-/* The groups' rows, one group's next to another's, make up whole rows. */
+/* The groups' rows, one group's next to another's, make up whole rows, or most of them. */
 static bool side_by_side(const xattn_step *s, const xattn_operand *m, int64_t columns) {
   return s->groups > 1 && m->heads == s->groups && (s->fold_scores || s->groups == s->heads) &&
          m->view.head == columns && m->view.row >= s->groups * columns &&
-         m->view.row <= 2 * s->groups * columns && s->groups * columns <= XATTN_ABREAST_WIDEST;
+         m->view.row <= 2 * s->groups * columns &&
+         s->groups * xattn_tile_width(columns) <= XATTN_ABREAST_WIDEST;
 }
 
 /* One pass over the keys as they lie for few rows, where each head has its own or all rows share them. Keys are cut so
  * that the device is filled evenly. */
 static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
-  enum { FEWEST_KEYS = 128, WIDEST = 16384, PER_THREAD = 4 };
+  enum { FEWEST_KEYS = 128, FEWEST_ABREAST = 32, WIDEST = 16384, PER_THREAD = 4 };
   int64_t in_group = s->heads / s->groups, rows = s->rows * (s->fold_scores ? in_group : 1);
   if (s->fold_scores != s->fold_values || rows > XATTN_FEW_ROWS || rows == 0 ||
       s->depth + s->columns > WIDEST)
@@ -94,7 +95,8 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
   s->key_pieces = 1;
   if (items % p->limits.parallel == 0) return true;
   int64_t wanted = (PER_THREAD * p->limits.parallel + items - 1) / items;
-  s->key_pieces = at_least_1(smaller(wanted, s->keys / FEWEST_KEYS));
+  s->key_pieces =
+      at_least_1(smaller(wanted, s->keys / (s->abreast ? FEWEST_ABREAST : FEWEST_KEYS)));
   return true;
 }
 

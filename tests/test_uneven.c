@@ -53,6 +53,8 @@ END_TEST
 START_TEST(heads_side_by_side_are_taken_together) {
   ck_assert(step_of(1, 3, false).abreast);
   ck_assert(step_of(4, 3, true).abreast);
+  ck_assert(step_of(1, 256, false).abreast); /* 16384 columns */
+  ck_assert(!step_of(1, 257, false).abreast);
   ck_assert(!step_of(5, 3, false).abreast);
   ck_assert(!step_of(1, 1, false).abreast);
 }

@@ -48,13 +48,11 @@ test-valgrind: $(BUILD)/tests/run $(BUILD)/.setup-asan
 	    --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	    $(BUILD)/tests/run || exit 1; done
 
-# The suites that touch kernels, once per instruction set of this processor, or of the one that RUN emulates, two at once,
-# whose threads must not spin for one another.
+# The suites that touch kernels, once per instruction set of this processor, or of the one that RUN emulates.
 ISA_SUITES = gemm softmax-types attention half layer forms "context types"
 ISA_TESTS = $(ISAS:%=test-isa-%)
 .PHONY: $(ISA_TESTS)
-test-isa: $(BUILD)/tests/run
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync $(ISA_TESTS)
+test-isa: $(ISA_TESTS)
 $(ISA_TESTS): test-isa-%: $(BUILD)/tests/run
 	@echo "$*: exact $(subst ",,$(ISA_SUITES))"
 	@export XATTN_CPU_ISA=$* OMP_WAIT_POLICY=passive; log=$(BUILD)/isa-$*.log; \
@@ -72,7 +70,7 @@ FOR_ARM = BUILD=$(BUILD)-arm64 CUDA=0 CC=aarch64-linux-gnu-gcc AR=aarch64-linux-
 test-arm: export OMP_NUM_THREADS = 2
 test-arm: $(BUILD)/.setup-arm $(BUILD)/make-inputs $(BUILD)/check-result
 	$(MAKE) $(FOR_ARM) all
-	CK_TIMEOUT_MULTIPLIER=8 XATTN_TEST_SHORT=1 $(MAKE) $(FOR_ARM) test-isa
+	CK_TIMEOUT_MULTIPLIER=8 XATTN_TEST_SHORT=1 $(MAKE) --jobs=2 --output-sync $(FOR_ARM) test-isa
 	XATTN="$(RUN_ARM) $(BUILD)-arm64/xattn" tools/demo.sh $(BUILD)
 
 fuzz: $(BUILD)/.setup-fuzz

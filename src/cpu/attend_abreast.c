@@ -12,14 +12,14 @@
 
 #include "attend_few.h"
 
-enum { KEYS = 48 };
+enum { KEYS = XATTN_ABREAST_KEYS };
 
-/* For all rows of all groups. */
+/* For all rows of all groups, XATTN_ABREAST_FLOATS at most. Sums of the keys at hand that are then added round less than one
+ * sum over all keys. */
 typedef struct state {
   float *maximum, *sum, *factor;
-  float *s; /* [rows, KEYS] */
-  float *
-      part; /* [rows, width], of the keys at hand: so many terms before they are added to others round less */
+  float *s;    /* [rows, KEYS] */
+  float *part; /* [rows, width]: O of the keys at hand */
   int64_t rows, width;
 } state;
 
@@ -37,10 +37,6 @@ static state state_in(const xattn_attend *t, const xattn_isa *isa, float *room) 
   return at;
 }
 
-int64_t xattn_cpu_abreast_floats(int64_t rows, int64_t n) {
-  return rows * (3 + KEYS + xattn_tile_width(n));
-}
-
 static void add_bias(const xattn_attend *t, const xattn_few_item *item, int64_t first, int64_t keys,
                      const state *at) {
   for (int64_t i = 0; i < at->rows; i++) {
@@ -49,7 +45,7 @@ static void add_bias(const xattn_attend *t, const xattn_few_item *item, int64_t 
   }
 }
 
-/* O of a group's row */
+/* Where O goes: rows ld apart, of each group. */
 typedef struct target {
   float *o;
   int64_t group, ld;

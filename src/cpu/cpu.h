@@ -15,6 +15,15 @@ int64_t xattn_cpu_scratch(void);
 /* Elements of a row of 16 bits whose softmax is taken at a time, in the scratch. */
 enum { XATTN_SOFTMAX_PIECE = 1 << 15 };
 
+/* Keys that rows of heads abreast take at a time, and what of the scratch that needs: the maximum, sum and factor of a row,
+ * its scores and its part of O. */
+enum {
+  XATTN_ABREAST_KEYS = 48,
+  XATTN_ABREAST_FLOATS =
+      XATTN_ABREAST_ROWS *
+      (XATTN_ABREAST_WIDEST / XATTN_TILE_UNIT * (3 + XATTN_ABREAST_KEYS) + XATTN_ABREAST_WIDEST)
+};
+
 /* Products are cut at multiples of the rows of a block and the columns of a panel of every kernel (tile.c). Of columns the
  * last part takes what is left beyond whole units, since how the last panels are cut depends on it. */
 enum { XATTN_ROW_UNIT = 12, XATTN_COLUMN_UNIT = 96 };

@@ -22,14 +22,15 @@
 static const double serial_work = 5e4;
 
 enum {
-  DEPTH = 384,
+  DEPTH = 384, /* of k, where that is more than one block */
+  WHOLE = 512, /* of k at most that is one */
   COLUMNS = 512,
   MOST_COLUMNS = COLUMNS + XATTN_COLUMN_UNIT,
   BLOCKS = 3, /* of DEPTH that are packed at a time */
   ROWS = 96,
-  A_LD = DEPTH + 16,                      /* of the copy of A */
+  A_LD = WHOLE + 16,                      /* of the copy of A */
   PACKED = BLOCKS * DEPTH * MOST_COLUMNS, /* floats of the scratch for B */
-  COPIED = 2 * XATTN_COLUMN_UNIT * DEPTH, /* and behind it for A, or for what is widened of B */
+  COPIED = 2 * XATTN_COLUMN_UNIT * WHOLE, /* and behind it for A, or for what is widened of B */
   FEWEST_COLUMNS = XATTN_COLUMN_UNIT,     /* of a tile */
   WORTH_COPYING = 64,                     /* columns that a part of A is multiplied by */
   LINE = 16,                              /* floats of a line of the cache */
@@ -37,6 +38,8 @@ enum {
 };
 
 _Static_assert((int)PACKED >= (int)XATTN_SOFTMAX_PIECE, "the scratch is the softmax's too");
+_Static_assert((int)PACKED >= (int)XATTN_ABREAST_FLOATS, "and that of heads abreast");
+_Static_assert((int)WHOLE <= BLOCKS * DEPTH, "one block fits");
 _Static_assert(ROWS % XATTN_ROW_UNIT == 0, "whole blocks");
 _Static_assert((int)COPIED >= ROWS * A_LD, "both uses");
 
@@ -63,7 +66,7 @@ static int64_t larger(int64_t a, int64_t b) {
 /* Of the blocks of k: as even as they can be. */
 static int64_t depth_of(int64_t k) {
   int64_t blocks = divide_up(k, DEPTH), unit = 8;
-  return blocks < 2 ? DEPTH : divide_up(divide_up(k, blocks), unit) * unit;
+  return k <= WHOLE ? WHOLE : divide_up(divide_up(k, blocks), unit) * unit;
 }
 
 /* A packed B is multiplied by some rows at a time, and each thread takes the next when it is done. All threads should get

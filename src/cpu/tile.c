@@ -16,6 +16,9 @@
 
 #ifndef XATTN_TYPED
 #define XATTN_TYPED(name) name
+#if XATTN_LANES == 8 && !defined(__SANITIZE_ADDRESS__) /* which does not see what assembly reads */
+#include "tile_avx2.h"
+#endif
 #endif
 #define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
 
@@ -58,9 +61,18 @@ typedef struct tile {
   int64_t lda, first_ld, ldc;
 } tile;
 
-static inline __attribute__((always_inline)) void block(const int rows, const int vectors,
-                                                        const tile *t) {
-  vec sum[ROWS][MOST];
+static inline __attribute__((always_inline)) void sums(const int rows, const int vectors,
+                                                       const tile *t, vec sum[ROWS][MOST]) {
+#ifdef XATTN_CPU_TILE_AVX2_H
+  if (rows == 4 && vectors == 3) {
+    sums_of_4x3(t->k, t->a, t->lda, t->b, sum);
+    return;
+  }
+  if (rows == 6 && vectors == 2) {
+    sums_of_6x2(t->k, t->a, t->lda, t->b, sum);
+    return;
+  }
+#endif
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
@@ -78,6 +90,12 @@ static inline __attribute__((always_inline)) void block(const int rows, const in
       for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
     }
   }
+}
+
+static inline __attribute__((always_inline)) void block(const int rows, const int vectors,
+                                                        const tile *t) {
+  vec sum[ROWS][MOST];
+  sums(rows, vectors, t, sum);
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
