@@ -14,18 +14,21 @@
 
 /* A row's part of a step, and a step at byte `at` of each row of A. */
 #define ROW3(i, row) SPREAD(row) ADD(i, "0") ADD(i, "1") ADD(i, "2")
-#define STEP3(at, b0, b1, b2)                                                                    \
-  LOAD("0", b0)                                                                                  \
-  LOAD("1", b1)                                                                                  \
-  LOAD("2", b2) ROW3("0", at "(%[a])") ROW3("1", at "(%[a],%[l])") ROW3("2", at "(%[a],%[l],2)") \
-      ROW3("3", at "(%[a],%[l3])")
+#define STEP3(at, b0, b1, b2) \
+  LOAD("0", b0)               \
+  LOAD("1", b1)               \
+  LOAD("2", b2)               \
+  ROW3("0", at "(%[a])")      \
+  ROW3("1", at "(%[a],%[l])") ROW3("2", at "(%[a],%[l],2)") ROW3("3", at "(%[a],%[l3])")
 
 #define ROW2(i, row) SPREAD(row) ADD(i, "0") ADD(i, "1")
-#define STEP2(at, b0, b1)                                                          \
-  LOAD("0", b0)                                                                    \
-  LOAD("1", b1)                                                                    \
-  ROW2("0", at "(%[a])") ROW2("1", at "(%[a],%[l])") ROW2("2", at "(%[a],%[l],2)") \
-      ROW2("3", at "(%[a],%[l3])") ROW2("4", at "(%[a],%[l],4)") ROW2("5", at "(%[a],%[l5])")
+#define STEP2(at, b0, b1)       \
+  LOAD("0", b0)                 \
+  LOAD("1", b1)                 \
+  ROW2("0", at "(%[a])")        \
+  ROW2("1", at "(%[a],%[l])")   \
+  ROW2("2", at "(%[a],%[l],2)") \
+  ROW2("3", at "(%[a],%[l3])") ROW2("4", at "(%[a],%[l],4)") ROW2("5", at "(%[a],%[l5])")
 
 /* Four steps at a time, then one by one. */
 #define STEPS(four, four_bytes, one, one_bytes) \
