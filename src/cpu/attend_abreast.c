@@ -68,11 +68,11 @@ static const char *row_of(const xattn_matrix *m, int64_t element) {
 }
 
 static void all_keys(const xattn_attend *t, const xattn_isa *isa, const xattn_few_item *item,
-                     int64_t from, int64_t to, const state *at, const target *result) {
-  const xattn_side b = {t->batch[1], t->m, t->k, t->b.dtype, t->b.ld, t->b.stride[1]};
-  const xattn_side d = {t->batch[1], t->m, t->n, t->d.dtype, t->d.ld, t->d.stride[1]};
-  for (int64_t first = from; first < to; first += KEYS) {
-    int64_t keys = to - first < KEYS ? to - first : KEYS;
+                     const state *at, const target *result) {
+  const xattn_side b = {t->batch[1], t->m, t->k, t->b.dtype, t->b.ld};
+  const xattn_side d = {t->batch[1], t->m, t->n, t->d.dtype, t->d.ld};
+  for (int64_t first = item->from; first < item->to; first += KEYS) {
+    int64_t keys = item->to - first < KEYS ? item->to - first : KEYS;
     isa->abreast_dots(&b, keys, row_of(&t->b, item->b + first * t->b.ld), item->a, t->a.stride[1],
                       t->a.ld, at->s, KEYS);
     if (item->bias) add_bias(t, item, first, keys, at);
@@ -80,21 +80,19 @@ static void all_keys(const xattn_attend *t, const xattn_isa *isa, const xattn_fe
     memset(at->part, 0, (size_t)(at->rows * at->width) * sizeof *at->part);
     isa->abreast_sums(&d, keys, row_of(&t->d, item->d + first * t->d.ld), at->s, t->m * KEYS, KEYS,
                       at->part, at->width);
-    add_part(t, at, result, first == from);
+    add_part(t, at, result, first == item->from);
   }
 }
 
 void xattn_cpu_attend_abreast(const xattn_attend *t, const xattn_isa *isa, int64_t b, int64_t piece,
                               float *room) {
-  const xattn_few_item item = xattn_few_item_at(t, b * t->batch[1]);
-  const int64_t from = item.keys * piece / t->key_pieces;
-  const int64_t to = item.keys * (piece + 1) / t->key_pieces;
+  const xattn_few_item item = xattn_few_item_at(t, b * t->batch[1], piece);
   const state at = state_in(t, isa, room);
   float *left = xattn_few_left(t, b * t->batch[1], piece);
   const bool whole = t->key_pieces == 1; /* O is C */
   const int64_t next = t->key_pieces * xattn_few_floats(t->m, t->n);
   const target to_c = {item.c, t->c.stride[1], t->c.ld}, to_left = {left + 2 * t->m, next, t->n};
-  all_keys(t, isa, &item, from, to, &at, whole ? &to_c : &to_left);
+  all_keys(t, isa, &item, &at, whole ? &to_c : &to_left);
   for (int64_t g = 0; g < t->batch[1]; g++) {
     const float *maximum = at.maximum + g * t->m, *sum = at.sum + g * t->m;
     float *c = item.c + g * t->c.stride[1], *own = left + g * next;
@@ -102,7 +100,6 @@ void xattn_cpu_attend_abreast(const xattn_attend *t, const xattn_isa *isa, int64
       isa->finish_rows(t->m, t->n, c, t->c.ld, sum, c, t->c.ld);
       continue;
     }
-    memcpy(own, maximum, (size_t)t->m * sizeof *own);
-    memcpy(own + t->m, sum, (size_t)t->m * sizeof *own);
+    xattn_few_leave(t, own, maximum, sum);
   }
 }

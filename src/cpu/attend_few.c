@@ -36,7 +36,7 @@ static xattn_next rows_after(const xattn_matrix *m, int64_t element, int64_t fir
 
 /* `room` is for keys that are widened: those of B, then those of D. */
 static void one_piece(const xattn_attend *t, const xattn_isa *isa, const xattn_few_item *at,
-                      int64_t from, int64_t to, rows *r, float *room) {
+                      rows *r, float *room) {
   float s[XATTN_FEW_ROWS * KEYS];
   const int64_t most = xattn_cpu_scratch() / (t->k > t->n ? t->k : t->n);
   const int64_t wanted = t->k + t->n > WIDE ? WIDE_KEYS : KEYS,
@@ -47,8 +47,8 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const xattn_f
     r->maximum[i] = -INFINITY;
     r->sum[i] = 0.0F;
   }
-  for (int64_t first = from; first < to; first += step) {
-    int64_t keys = to - first < step ? to - first : step, ldb, ldd;
+  for (int64_t first = at->from; first < at->to; first += step) {
+    int64_t keys = at->to - first < step ? at->to - first : step, ldb, ldd;
     const float *b = xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys, t->k, room, &ldb);
     xattn_next next = rows_after(&t->b, at->b, first, keys, DOTS_AHEAD, t->k);
     isa->few_dots(t->m, keys, t->k, at->a, t->a.ld, b, ldb, at->bias ? at->bias + first : NULL, 0,
@@ -56,7 +56,7 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const xattn_f
     float factor[XATTN_FEW_ROWS];
     isa->softmax_part(t->m, keys, s, KEYS, t->scale, r->maximum, r->sum, factor);
     for (int64_t i = 0; i < t->m; i++)
-      if (first > from && factor[i] != 1.0F)
+      if (first > at->from && factor[i] != 1.0F)
         isa->row_scale(r->o + i * r->ld, r->o + i * r->ld, t->n, factor[i]);
     const float *d = b;
     ldd = ldb;
@@ -64,13 +64,13 @@ static void one_piece(const xattn_attend *t, const xattn_isa *isa, const xattn_f
       d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys, t->n, room, &ldd);
       next = rows_after(&t->d, at->d, first, keys, ROWS_AHEAD, t->n);
     }
-    isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > from ? r->o : NULL, r->ld, r->o, r->ld,
-                  &next);
+    isa->few_rows(t->m, t->n, keys, s, KEYS, d, ldd, first > at->from ? r->o : NULL, r->ld, r->o,
+                  r->ld, &next);
   }
 }
 
 static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t index) {
-  xattn_few_item at = xattn_few_item_at(t, index);
+  xattn_few_item at = xattn_few_item_at(t, index, 0);
   for (int64_t i = 0; i < t->m; i++) {
     float most = -INFINITY, sum = 0.0F;
     for (int64_t p = 0; p < t->key_pieces; p++) most = fmaxf(most, xattn_few_left(t, index, p)[i]);
@@ -96,19 +96,17 @@ static void put_together(const xattn_attend *t, const xattn_isa *isa, int64_t in
 
 static void one_task(const xattn_attend *t, const xattn_isa *isa, int64_t index, int64_t piece,
                      float *room) {
-  xattn_few_item at = xattn_few_item_at(t, index);
-  int64_t from = at.keys * piece / t->key_pieces, to = at.keys * (piece + 1) / t->key_pieces;
+  xattn_few_item at = xattn_few_item_at(t, index, piece);
   if (t->key_pieces == 1) { /* O is C */
     rows r = {.o = at.c, .ld = t->c.ld};
-    one_piece(t, isa, &at, from, to, &r, room);
+    one_piece(t, isa, &at, &r, room);
     isa->finish_rows(t->m, t->n, at.c, t->c.ld, r.sum, at.c, t->c.ld);
     return;
   }
   float *left = xattn_few_left(t, index, piece);
   rows r = {.o = left + 2 * t->m, .ld = t->n};
-  one_piece(t, isa, &at, from, to, &r, room);
-  memcpy(left, r.maximum, (size_t)t->m * sizeof *left);
-  memcpy(left + t->m, r.sum, (size_t)t->m * sizeof *left);
+  one_piece(t, isa, &at, &r, room);
+  xattn_few_leave(t, left, r.maximum, r.sum);
 }
 
 void xattn_cpu_attend_few(const xattn_device *device, const xattn_attend *t) {

@@ -93,7 +93,8 @@ typedef void xattn_few(int64_t rows, int64_t n, int64_t k, const float *a, int64
 typedef struct xattn_side {
   int64_t groups, rows, columns;
   xattn_dtype dtype;
-  int64_t ld, stride; /* elements from a row to the next, and from a group to the next */
+  int64_t
+      ld; /* elements from a row to the next; a group's columns follow those of the one before */
 } xattn_side;
 
 /* Over some rows of B from `b` on, with A [rows, columns] of each group, a_group apart:

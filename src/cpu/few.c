@@ -6,6 +6,7 @@
  *                first-level cache
  */
 #include "fours.h"
+#include "stored.h"
 
 enum {
   ROWS = 4,
@@ -25,12 +26,6 @@ static inline fetching fetching_of(const xattn_next *next, int64_t rows, int64_t
   if (next->row) return done ? NOTHING : ALIKE;
   if (rows == ROWS || rows == 1) return TWO_LINES;
   return done < ROWS || (again && done < 2 * ROWS) ? ONE_LINE : NOTHING;
-}
-
-static inline vec load_tail(const float *from, int64_t count) {
-  float part[W] = {0};
-  memcpy(part, from, (size_t)count * sizeof *part);
-  return load(part);
 }
 
 /* ------------------------------------------------------------------ B [n, k] */
@@ -82,9 +77,10 @@ static inline __attribute__((always_inline)) void dots(const int rows, const int
   if (l < k) {
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) {
-      vec row = load_tail(a + i * lda + l, k - l);
+      vec row = load_stored_part(XATTN_F32, a + i * lda + l, k - l);
 #pragma GCC unroll 4
-      for (int j = 0; j < columns; j++) sum[i][j] += row * load_tail(b + j * ldb + l, k - l);
+      for (int j = 0; j < columns; j++)
+        sum[i][j] += row * load_stored_part(XATTN_F32, b + j * ldb + l, k - l);
     }
   }
   for (int j = 0; j < columns; j++) {

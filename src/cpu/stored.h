@@ -12,6 +12,11 @@
 typedef uint16_t narrow __attribute__((vector_size(XATTN_LANES * sizeof(uint16_t))));
 typedef uint32_t bits __attribute__((vector_size(XATTN_LANES * sizeof(uint32_t))));
 
+static inline __attribute__((always_inline)) int64_t stored_bytes(const xattn_dtype dtype,
+                                                                  int64_t elements) {
+  return elements * (int64_t)(dtype == XATTN_F32 ? sizeof(float) : sizeof(uint16_t));
+}
+
 /* A BF16 is the upper half of an F32. GCC 12 goes by halves of a vector of AVX2. */
 static inline __attribute__((always_inline)) vec load_bf16(const uint16_t *from) {
 #if XATTN_LANES == 8
@@ -54,9 +59,8 @@ static inline __attribute__((always_inline)) vec load_stored(const xattn_dtype d
 /* The first `count` lanes; the others are 0. */
 static inline __attribute__((always_inline)) vec load_stored_part(const xattn_dtype dtype,
                                                                   const void *from, int64_t count) {
-  const size_t size = dtype == XATTN_F32 ? sizeof(float) : sizeof(uint16_t);
   float part[W] = {0};
-  memcpy(part, from, (size_t)count * size);
+  memcpy(part, from, (size_t)stored_bytes(dtype, count));
   return load_stored(dtype, part);
 }
 
