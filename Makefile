@@ -61,7 +61,7 @@ KERNEL_avx2 := -DXATTN_LANES=8 -DXATTN_REGISTERS=16 -mavx2 -mfma -mf16c
 KERNEL_avx512 := -DXATTN_LANES=16 -DXATTN_REGISTERS=32 -mavx512f -mavx512dq -mavx512vl -mavx2 -mfma
 KERNEL_neon := -DXATTN_LANES=4 -DXATTN_REGISTERS=32 -DXATTN_NEON -fno-schedule-insns
 
-KERNELS := softmax_row tile tile_f64 few abreast widen narrow
+KERNELS := softmax_row softmax_columns tile tile_f64 few abreast widen narrow
 LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach k,$(KERNELS),$(foreach i,$(ISAS),$(BUILD)/src/cpu/$(k).$(i).o))

@@ -93,17 +93,15 @@ typedef struct xattn_attend {
   float *scratch;
 } xattn_attend;
 
-/* Scores of XATTN_TILE_PART rows are alive at a time, beside the tile's keys and values and the results of its rows. Widths are
- * filled up to whole vectors. Few rows: on an EPYC 20 to 32 of them take 24 to 36 % less than as tiles; from 48 on it is a
- * draw. */
-enum { XATTN_TILE_PART = 96, XATTN_TILE_UNIT = 16, XATTN_FEW_ROWS = 32 };
+/* Scores of a panel of XATTN_TILE_PANEL rows at most are alive at a time, beside A and the results of the tile's rows, whose
+ * number is filled up to whole vectors. */
+enum { XATTN_TILE_PANEL = 32, XATTN_TILE_UNIT = 16, XATTN_FEW_ROWS = 32 };
 enum { XATTN_ABREAST_ROWS = 4, XATTN_ABREAST_WIDEST = 16384 };
 static inline int64_t xattn_tile_width(int64_t columns) {
   return (columns + XATTN_TILE_UNIT - 1) / XATTN_TILE_UNIT * XATTN_TILE_UNIT;
 }
 static inline int64_t xattn_tile_floats(int64_t rows, int64_t keys, int64_t k, int64_t n) {
-  return xattn_tile_width(keys) * (XATTN_TILE_PART + k) + xattn_tile_width(n) * (keys + rows) +
-         xattn_tile_width(2 * rows);
+  return keys * XATTN_TILE_PANEL + xattn_tile_width(rows) * (k + n + 2);
 }
 
 static inline int64_t xattn_few_floats(int64_t rows, int64_t n) {

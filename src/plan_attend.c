@@ -100,24 +100,32 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
   return true;
 }
 
-/* One pass over tiles of scores, where the backend has it and it pays: heads are narrow, so that the scores are
- * most of what would be moved, there are rows enough to pack keys and values for, and tiles enough for the
- * device. */
-static void choose_tile(const xattn_problem *p, xattn_step *s) {
+/* One pass over tiles of scores, if there are tiles enough for the device. */
+static bool choose_tiles(const xattn_problem *p, xattn_step *s) {
   enum { FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
-  bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
-  if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
-  if (choose_pieces(p, s) || s->depth > XATTN_TILE_WIDEST || s->columns > XATTN_TILE_WIDEST) return;
   int64_t items = even_matrices(p, s->heads);
   int64_t pieces = at_least_1((s->rows + p->limits.tile_rows - 1) / p->limits.tile_rows);
-  /* Every tile packs all keys and values, which a few hundred rows pay for. */
+  /* Every tile reads all keys and values, which a few hundred rows pay for. */
   int64_t most = at_least_1(s->rows / FEWEST_ROWS), cheap = s->rows / MANY_ROWS;
   while (pieces < most && pieces * items < p->limits.parallel) pieces++;
   while (pieces < cheap && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
-  if (pieces * at_least_1(p->batch * s->heads) < p->limits.parallel) return;
+  if (pieces * at_least_1(p->batch * s->heads) < p->limits.parallel) return false;
   s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
   s->tile[1] = smaller(s->keys, p->limits.tile_keys);
   take_all(p, s);
+  return true;
+}
+
+/* One pass, where the backend has it and it pays: heads are narrow, so that the scores are most of what would be moved. As
+ * tiles, or of few rows over the keys as they lie. On an EPYC tiles of heads of 64 take less from 9 rows on. */
+static void choose_one_pass(const xattn_problem *p, xattn_step *s) {
+  enum { MANY_ROWS = 9, NARROW = 256 };
+  const bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
+  const bool tiles = s->depth <= XATTN_TILE_WIDEST && s->columns <= XATTN_TILE_WIDEST;
+  const bool first = s->rows >= MANY_ROWS && s->depth + s->columns <= NARROW && !s->fold_scores;
+  if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
+  if (tiles && first && choose_tiles(p, s)) return;
+  if (!choose_pieces(p, s) && tiles) (void)choose_tiles(p, s);
 }
 
 /* Room for the chunk's part of an operand in F32, where it is stored narrower than products can read. */
@@ -157,7 +165,7 @@ void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
   choose_levels(p, &own);
   own.sum_heads = own.heads > 1 && own.c.heads == 1;
   choose_chunk(p, &own);
-  choose_tile(p, &own);
+  choose_one_pass(p, &own);
   own.pipe = b->pipe;
   if (own.pipe.items) {
     own.tile[0] = own.pipe.rows;

@@ -74,7 +74,8 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_limits *limits,
   double value_rows = s->fold_values ? folded_rows : piece_rows;
   if (s->sum_heads) cost.launches += (int64_t)(chunks * (double)(s->chunk[1] * s->chunk[2] - 1));
   const double few = (double)limits->few_rows;
-  source b = score_rows <= few ? AS_IT_LIES : COPIED, d = value_rows <= few ? AS_IT_LIES : COPIED;
+  source b = one_pass || score_rows <= few ? AS_IT_LIES : COPIED;
+  source d = one_pass || value_rows <= few ? AS_IT_LIES : COPIED;
   if (s->key_pieces && s->b.slot == s->d.slot && s->b.offset == s->d.offset) d = IN_CACHE;
   add_products(&cost, rates, b, score_products, score_rows, keys, (double)s->depth, s->a.dtype,
                s->wide_b.slot == XATTN_SLOT_NONE ? s->b.dtype : s->a.dtype, XATTN_F32);

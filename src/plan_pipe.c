@@ -19,14 +19,14 @@ static bool possible(const xattn_problem *p, xattn_form form) {
          !(p->x.batch == 0 && p->batch > 1);
 }
 
-/* Every piece of an item's rows packs its keys and values: an element takes as long as PACKED multiply-adds. */
-static bool packing_pays(const xattn_problem *p, int64_t rows) {
-  const double packed = 24.0, share = 0.03;
+/* Every piece of an item's rows reads its keys and values anew: an element takes as long as READ multiply-adds. */
+static bool reading_pays(const xattn_problem *p, int64_t rows) {
+  const double read = 24.0, share = 0.03;
   double widths = (double)(p->head_dim + p->value_dim), heads = (double)p->heads;
   double elements = heads * (double)p->keys * widths;
   double row = heads * ((double)p->query_dim * (double)p->head_dim + (double)p->keys * widths +
                         (double)p->value_dim * (double)p->out_dim);
-  return packed * elements <= share * (double)rows * row;
+  return read * elements <= share * (double)rows * row;
 }
 
 /* Pieces are cut at multiples of UNIT rows (run.c); the last takes what is left. */
@@ -47,7 +47,7 @@ xattn_pipe xattn_choose_pipe(const xattn_problem *p, xattn_form form) {
     const int64_t most = p->queries / FEWEST_ROWS;
     int64_t pieces = divide_up(p->queries, p->limits.pipe_rows);
     pieces = larger(pieces, divide_up(wanted, p->batch));
-    if (pieces > most || !packing_pays(p, p->queries / pieces)) return none;
+    if (pieces > most || !reading_pays(p, p->queries / pieces)) return none;
     return pieces_of(p->queries, pieces);
   }
   /* An item that is much longer than the others would be left to one thread. */

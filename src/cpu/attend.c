@@ -1,30 +1,31 @@
-/* Attention in one pass (Dao et al., FlashAttention, 2022, section 3.1, on the tiles of a CPU): scores never leave
- * the second-level cache.
+/* Attention in one pass (Dao et al., FlashAttention, 2022, section 3.1, on the tiles of a CPU): scores never leave the
+ * second-level cache. Scores and results stand as columns: what a product gives is in the order in which the next one wants
+ * it, keys and values are read as they lie, and the softmax goes from row to row.
  *
- *              keys ─▶                  A thread takes the rows of a tile. For each block of keys:
- *            ┌──────┬──────┬──┐           pack B and D of the block, once for all its rows
- *     part   │  S   │      │  │           for each part of the rows:
- *            ├──────┼──────┼──┤             S = A·Bᵀ (+ key bias)
- *            │      │      │  │             m' = max(m, S)   P = exp(scale·(S - m'))   f = exp(scale·(m - m'))
- *            └──────┴──────┴──┘             l = f·l + ΣP     O = f·O + P·D
- *                                         At the end C = O / l.
+ *              queries ─▶               A thread takes the queries of a tile and packs them. For each block of keys:
+ *            ┌─────┬─────┬──┐             for each panel of the queries:
+ *     keys   │  S  │     │  │               S = K·Qᵀ                                    [keys, panel]
+ *      │     ├─────┼─────┼──┤               m' = max(m, S + bias)   f = exp(scale·(m - m'))
+ *      ▼     │     │     │  │               P = exp(scale·(S + bias - m'))              l = f·l + ΣP
+ *            └─────┴─────┴──┘               O = f·O + Vᵀ·P                              [columns of V, panel]
+ *                                       At the end C = (O / l)ᵀ.
  *
- * m and l are the maximum and the sum of a row so far. f is 1 unless the maximum moved, and then only that row of O
- * is touched. A row without keys has l = 0 and becomes 0. */
+ * m and l are the maximum and the sum of a query so far. A query without keys has l = 0 and becomes 0. */
 #include <math.h>
 #include <omp.h>
-#include <string.h>
 
 #include "cpu.h"
 
+/* `q`, `o`, `maximum` and `sum` are of all queries, a panel behind the other. */
 typedef struct tile {
   const float *a, *bias;
-  int64_t b, d; /* the first elements of the item */
+  int64_t b, d;           /* the first elements of the item */
+  int64_t next_b, next_d; /* and of the one that the thread is likely to take next */
   float *c;
-  int64_t rows, keys;             /* keys of the item */
-  float *s, *packed_b, *packed_d; /* of a block of keys */
-  float *o, *maximum, *sum;       /* of all rows */
-  float *room;                    /* for a block of B or D that is widened */
+  int64_t rows, keys; /* keys of the item */
+  float *s;           /* a block of keys by a panel */
+  float *q, *o, *maximum, *sum;
+  float *room; /* for a block of B and D that are widened */
 } tile;
 
 const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, int64_t element,
@@ -36,75 +37,110 @@ const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, int64_t
   return room;
 }
 
-static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t index,
+/* Where an item's part of an operand begins. */
+static int64_t item_of(const xattn_attend *t, const int64_t stride[3], int64_t item) {
+  return xattn_offset(stride, item / t->batch[2] / t->batch[1], item / t->batch[2] % t->batch[1],
+                      item % t->batch[2]);
+}
+
+/* `next` is what the thread is likely to take then. */
+static tile tile_at(const xattn_attend *t, const xattn_device *device, int64_t index, int64_t next,
                     int64_t row_tiles, int thread) {
-  int64_t row = index % row_tiles * t->tile_rows, item = index / row_tiles;
-  int64_t head = item % t->batch[2], group = item / t->batch[2] % t->batch[1];
-  int64_t b = item / t->batch[2] / t->batch[1], keys = xattn_tile_width(t->tile_keys);
-  tile at = {
-      .a = (const float *)t->a.data + xattn_offset(t->a.stride, b, group, head) + row * t->a.ld,
-      .b = xattn_offset(t->b.stride, b, group, head),
-      .d = xattn_offset(t->d.stride, b, group, head),
-      .c = (float *)t->c.data + xattn_offset(t->c.stride, b, group, head) + row * t->c.ld,
-      .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
-      .keys = xattn_limited(t->limit, b, t->keys)};
+  const int64_t items = t->batch[0] * t->batch[1] * t->batch[2];
+  const int64_t row = index % row_tiles * t->tile_rows, item = index / row_tiles;
+  const int64_t width = xattn_tile_width(t->tile_rows);
+  tile at = {.a = (const float *)t->a.data + item_of(t, t->a.stride, item) + row * t->a.ld,
+             .b = item_of(t, t->b.stride, item),
+             .d = item_of(t, t->d.stride, item),
+             .next_b = -1,
+             .c = (float *)t->c.data + item_of(t, t->c.stride, item) + row * t->c.ld,
+             .rows = t->m - row < t->tile_rows ? t->m - row : t->tile_rows,
+             .keys = xattn_limited(t->limit, item / t->batch[2] / t->batch[1], t->keys)};
+  if (next / row_tiles < items) {
+    at.next_b = item_of(t, t->b.stride, next / row_tiles);
+    at.next_d = item_of(t, t->d.stride, next / row_tiles);
+  }
   at.s = t->scratch + thread * xattn_tile_floats(t->tile_rows, t->tile_keys, t->k, t->n);
   at.room = device->scratch + thread * xattn_cpu_scratch();
-  at.packed_b = at.s + keys * XATTN_TILE_PART;
-  at.packed_d = at.packed_b + keys * t->k;
-  at.o = at.packed_d + t->tile_keys * xattn_tile_width(t->n);
-  at.maximum = at.o + t->tile_rows * xattn_tile_width(t->n);
-  at.sum = at.maximum + t->tile_rows;
-  if (t->key_bias) at.bias = t->key_bias + xattn_offset(t->key_bias_stride, b, group, head);
+  at.q = at.s + t->tile_keys * XATTN_TILE_PANEL;
+  at.o = at.q + width * t->k;
+  at.maximum = at.o + width * t->n;
+  at.sum = at.maximum + width;
+  if (t->key_bias) at.bias = t->key_bias + item_of(t, t->key_bias_stride, item);
   return at;
 }
 
-/* Rows `row` to row + rows of the tile over the block of keys that is packed. */
-static void one_part(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
-                     int64_t rows, int64_t first, int64_t keys) {
-  int64_t ld = xattn_tile_width(t->tile_keys), width = xattn_tile_width(t->n);
-  int64_t filled = xattn_filled_up(isa, keys);
-  bool last = first + keys == at->keys;
-  float *o =
-      first == 0 && last ? at->o : at->o + row * width; /* one block: each part is done at once */
-  /* What fills up the last vector is 0 in B and D; scores there are -inf, so that no loop has a tail. */
-  isa->tile_multiply(rows, at->bias ? keys : filled, t->k, at->a + row * t->a.ld, t->a.ld,
-                     at->packed_b, at->bias ? at->bias + first : NULL, 0, at->s, ld);
-  for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = keys; j < filled; j++) at->s[i * ld + j] = -INFINITY;
-  float factor[XATTN_TILE_PART];
-  isa->softmax_part(rows, filled, at->s, ld, t->scale, at->maximum + row, at->sum + row, factor);
-  for (int64_t i = 0; first && i < rows; i++)
-    if (factor[i] != 1.0F) isa->row_scale(o + i * width, o + i * width, t->n, factor[i]);
-  isa->tile_multiply(rows, xattn_filled_up(isa, t->n), keys, at->s, ld, at->packed_d,
-                     first ? o : NULL, width, o, width);
-  if (last) isa->finish_rows(rows, t->n, o, width, at->sum + row, at->c + row * t->c.ld, t->c.ld);
+/* Keys `first` to first + keys of the item, and where those begin that are read next, or NULL. */
+typedef struct block {
+  const float *b, *d, *next_b, *next_d;
+  int64_t ldb, ldd, first, keys;
+} block;
+
+static block block_at(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t first) {
+  const int64_t end = first + t->tile_keys;
+  const bool last = end >= at->keys;
+  block keys = {.first = first, .keys = (last ? at->keys : end) - first};
+  keys.b =
+      xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys.keys, t->k, at->room, &keys.ldb);
+  keys.d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys.keys, t->n,
+                          at->room + t->tile_keys * t->k, &keys.ldd);
+  if (last && at->next_b < 0) return keys;
+  if (t->b.dtype == XATTN_F32)
+    keys.next_b = (const float *)t->b.data + (last ? at->next_b : at->b + end * t->b.ld);
+  if (t->d.dtype == XATTN_F32)
+    keys.next_d = (const float *)t->d.data + (last ? at->next_d : at->d + end * t->d.ld);
+  return keys;
 }
 
-/* A block of keys of B, or of D. */
-static void pack(const xattn_attend *t, const xattn_isa *isa, const tile *at, const xattn_matrix *m,
-                 int64_t element, int64_t first, int64_t keys) {
-  int64_t ld, columns = m == &t->b ? t->k : t->n;
-  const float *rows = xattn_cpu_rows(isa, m, element + first * m->ld, keys, columns, at->room, &ld);
-  if (m == &t->b)
-    isa->tile_pack(true, keys, t->k, rows, ld, at->packed_b);
-  else
-    isa->tile_pack(false, t->n, keys, rows, ld, at->packed_d);
+/* The panel of queries from `row` on over a block of keys. */
+static void one_panel(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
+                      const block *keys) {
+  const int64_t rows = at->rows - row < isa->panel ? at->rows - row : isa->panel;
+  const int64_t width = xattn_filled_up(isa, rows);
+  const bool last = row + rows == at->rows;
+  float factor[XATTN_TILE_PANEL], *o = at->o + row * t->n;
+  isa->tile_multiply(&(xattn_tile){.rows = keys->keys,
+                                   .n = width,
+                                   .k = t->k,
+                                   .a = keys->b,
+                                   .lda = keys->ldb,
+                                   .next = last ? keys->next_b : NULL,
+                                   .next_ld = t->b.ld,
+                                   .b = at->q + row * t->k,
+                                   .c = at->s,
+                                   .ldc = width});
+  isa->softmax_columns(keys->keys, width, at->s, at->bias ? at->bias + keys->first : NULL, t->scale,
+                       at->maximum + row, at->sum + row, factor);
+  isa->tile_multiply(&(xattn_tile){.rows = t->n,
+                                   .n = width,
+                                   .k = keys->keys,
+                                   .turned = true,
+                                   .a = keys->d,
+                                   .lda = keys->ldd,
+                                   .next = last ? keys->next_d : NULL,
+                                   .next_ld = t->d.ld,
+                                   .b = at->s,
+                                   .first = keys->first ? o : NULL,
+                                   .first_ld = width,
+                                   .factor = keys->first ? factor : NULL,
+                                   .c = o,
+                                   .ldc = width});
+  if (keys->first + keys->keys == at->keys)
+    isa->finish_columns(rows, t->n, o, width, at->sum + row, at->c + row * t->c.ld, t->c.ld);
 }
 
 static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at) {
-  for (int64_t i = 0; i < at->rows; i++) {
+  for (int64_t i = 0; i < xattn_filled_up(isa, at->rows); i++) {
     at->maximum[i] = -INFINITY;
     at->sum[i] = 0.0F;
   }
   if (at->keys == 0) isa->finish_rows(at->rows, t->n, at->o, 0, at->sum, at->c, t->c.ld);
+  for (int64_t row = 0; row < at->rows && at->keys; row += isa->panel)
+    isa->tile_pack(true, at->rows - row < isa->panel ? at->rows - row : isa->panel, t->k,
+                   at->a + row * t->a.ld, t->a.ld, at->q + row * t->k);
   for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
-    int64_t keys = at->keys - first < t->tile_keys ? at->keys - first : t->tile_keys;
-    pack(t, isa, at, &t->b, at->b, first, keys);
-    pack(t, isa, at, &t->d, at->d, first, keys);
-    for (int64_t row = 0; row < at->rows; row += XATTN_TILE_PART)
-      one_part(t, isa, at, row, at->rows - row < XATTN_TILE_PART ? at->rows - row : XATTN_TILE_PART,
-               first, keys);
+    const block keys = block_at(t, isa, at, first);
+    for (int64_t row = 0; row < at->rows; row += isa->panel) one_panel(t, isa, at, row, &keys);
   }
 }
 
@@ -121,7 +157,7 @@ xattn_status xattn_cpu_attend(xattn_error *error, xattn_device *device, const xa
   if (threads > items * row_tiles) threads = (int)(items * row_tiles);
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) if (threads > 1)
   for (int64_t index = 0; index < items * row_tiles; index++) {
-    tile at = tile_at(t, device, index, row_tiles, omp_get_thread_num());
+    tile at = tile_at(t, device, index, index + threads, row_tiles, omp_get_thread_num());
     one_tile(t, device->isa, &at);
   }
   return XATTN_OK;

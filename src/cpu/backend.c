@@ -71,24 +71,25 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
   info->threads = xattn_cpu_threads(device);
 }
 
-/* K and V are packed anew for every chunk of query rows, so chunks must not be small: 4 MiB of scores a thread. */
-/* Keys, values and scores of a tile take half of a second-level cache of 1 MiB where heads are 64 wide. */
-enum { TILE_ROWS = 4096, TILE_KEYS = 512 };
+/* Keys and values of a tile take an eighth of a second-level cache of 1 MiB where heads are 64 wide. */
+enum { TILE_ROWS = 4096, TILE_KEYS = 256 };
 /* Q and O of so many rows stay in the second-level cache, or near it. On an EPYC 128 to 512 take about the same. */
 enum { PIPE_ROWS = 256 };
 
 static xattn_limits cpu_limits(const xattn_device *device) {
-  return (xattn_limits){.max_extent = INT32_MAX,
-                        .score_bytes = (int64_t)device->threads * (4 << 20),
-                        .parallel = device->threads,
-                        .row_alignment = 1,
-                        .tile_rows = TILE_ROWS,
-                        .tile_keys = TILE_KEYS,
-                        .few_rows = XATTN_FEW_ROWS,
-                        .unpacked_rows = XATTN_FEWEST_ROWS,
-                        .packing = device->isa->panel,
-                        .pipe_rows = PIPE_ROWS,
-                        .wide = true};
+  return (xattn_limits){
+      .max_extent = INT32_MAX,
+      /* K and V are packed anew for every chunk of rows, so chunks must not be small. */
+      .score_bytes = (int64_t)device->threads * (4 << 20),
+      .parallel = device->threads,
+      .row_alignment = 1,
+      .tile_rows = TILE_ROWS,
+      .tile_keys = TILE_KEYS,
+      .few_rows = XATTN_FEW_ROWS,
+      .unpacked_rows = XATTN_FEWEST_ROWS,
+      .packing = device->isa->panel,
+      .pipe_rows = PIPE_ROWS,
+      .wide = true};
 }
 
 /* Between what an EPYC and a Xeon do, each thread; what has narrower registers is guessed. */

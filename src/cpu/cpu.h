@@ -62,19 +62,38 @@ typedef void xattn_finish_rows(int64_t rows, int64_t n, const float *o, int64_t 
 typedef void xattn_softmax_part(int64_t rows, int64_t n, float *s, int64_t ld, float scale,
                                 float *maximum, float *sum, float *factor);
 
+/* The same where a row of the softmax is a column of S [keys, width], whole vectors that are one panel of tile_pack at most:
+ * to each key's scores its bias is added, unless that is NULL. */
+typedef void xattn_softmax_columns(int64_t keys, int64_t width, float *s, const float *bias,
+                                   float scale, float *maximum, float *sum, float *factor);
+
+/* Rows of C [rows, n] = columns of O [n, width] / l, each by its l, or 0 where that is. */
+typedef void xattn_finish_columns(int64_t rows, int64_t n, const float *o, int64_t width,
+                                  const float *l, float *c, int64_t ldc);
+
 /* B [k, n], or its transpose [n, k], rows ld apart, as tile_multiply wants it: k·(n filled up to whole vectors) elements. */
 typedef void xattn_tile_pack(bool transposed, int64_t n, int64_t k, const float *b, int64_t ld,
                              float *packed);
 typedef void xattn_tile_pack_f64(bool transposed, int64_t n, int64_t k, const double *b, int64_t ld,
                                  double *packed);
 
-/* C [rows, n] = first + A·B. Rows of `first` are first_ld apart; it may be NULL for 0, or C. */
-typedef void xattn_tile_multiply(int64_t rows, int64_t n, int64_t k, const float *a, int64_t lda,
-                                 const float *packed, const float *first, int64_t first_ld,
-                                 float *c, int64_t ldc);
-typedef void xattn_tile_multiply_f64(int64_t rows, int64_t n, int64_t k, const double *a,
-                                     int64_t lda, const double *packed, const double *first,
-                                     int64_t first_ld, double *c, int64_t ldc);
+/* C [rows, n] = first·factor + A·B, with B as tile_pack gives it. A is [rows, k], or [k, rows] if it is turned. `first`
+ * is NULL for 0; it may be C. A turned product, whose n is whole vectors, may have a factor for each column of it. While the
+ * last panel is multiplied, memory is asked for what is A of the next product, laid out alike, unless `next` is NULL. */
+#define XATTN_TILE(real)                \
+  {                                     \
+    int64_t rows, n, k;                 \
+    bool turned;                        \
+    const real *a, *b, *first, *factor; \
+    real *c;                            \
+    int64_t lda, first_ld, ldc;         \
+    const real *next;                   \
+    int64_t next_ld;                    \
+  }
+typedef struct xattn_tile XATTN_TILE(float) xattn_tile;
+typedef struct xattn_tile_f64 XATTN_TILE(double) xattn_tile_f64;
+typedef void xattn_tile_multiply(const xattn_tile *tile);
+typedef void xattn_tile_multiply_f64(const xattn_tile_f64 *tile);
 
 /* What will be read later and is fetched into the cache as a product goes, since memory would rest meanwhile, and the
  * hardware start anew with each row. Without gaps it is fetched line by line: as many as B has, or more, in two products
@@ -117,8 +136,10 @@ typedef struct xattn_isa {
   int32_t panel;
   xattn_softmax_row *softmax_row;
   xattn_softmax_part *softmax_part;
+  xattn_softmax_columns *softmax_columns;
   xattn_row_scale *row_scale;
   xattn_finish_rows *finish_rows;
+  xattn_finish_columns *finish_columns;
   xattn_tile_pack *tile_pack;
   xattn_tile_multiply *tile_multiply;
   xattn_tile_pack_f64 *tile_pack_f64;

@@ -2,7 +2,7 @@
 #ifndef XATTN_CPU_FOURS_H
 #define XATTN_CPU_FOURS_H
 
-#include "lanes.h"
+#include "turn.h"
 
 typedef int32_t quad_mask __attribute__((vector_size(sizeof(quad))));
 

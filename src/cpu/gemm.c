@@ -105,6 +105,7 @@ typedef struct product {
   int64_t first_ld, ldc;
   const float *packed;            /* B, or NULL */
   int64_t packed_width, packed_j; /* columns of all of it, and where this product starts */
+  const float *next_a;            /* rows of A that the thread is likely to take then, or NULL */
 } product;
 
 /* A block of B; what has 16 bits is widened some columns at a time into `room`. */
@@ -137,6 +138,15 @@ static const float *copy_block(const xattn_isa *isa, const product *p, int64_t i
   return to;
 }
 
+/* What is read of A after rows `i` on at l of k, from `from` to `to`, or NULL. */
+static const float *a_after(const product *p, int64_t i, int64_t l, int64_t from, int64_t to) {
+  const int64_t step = depth_of(p->k);
+  if (p->a.dtype != XATTN_F32) return NULL;
+  if (l + step < to) return (const float *)p->a.data + i * p->a.ld + l + step;
+  if (i + ROWS < p->m) return (const float *)p->a.data + (i + ROWS) * p->a.ld + from;
+  return p->next_a;
+}
+
 /* Columns j to j + n of C, summed over k from `from` to `to`: some rows at a time, whose part of C stays in the cache. */
 static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t n, int64_t from,
                       int64_t to, float *scratch) {
@@ -153,10 +163,19 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
       int64_t depth = smaller(to - l, step), first_ld = l ? p->ldc : p->first_ld;
       const float *a = copy_block(isa, p, i, rows, n, l, depth, copied, &lda);
       const float *first = l ? p->c : p->first;
-      isa->tile_multiply(rows, n, depth, a, lda,
-                         packed + (l - from) * width + (p->packed ? depth * (p->packed_j + j) : 0),
-                         first ? first + i * first_ld + j : NULL, first_ld, p->c + i * p->ldc + j,
-                         p->ldc);
+      isa->tile_multiply(&(xattn_tile){
+          .rows = rows,
+          .n = n,
+          .k = depth,
+          .a = a,
+          .lda = lda,
+          .next = a_after(p, i, l, from, to),
+          .next_ld = p->a.ld,
+          .b = packed + (l - from) * width + (p->packed ? depth * (p->packed_j + j) : 0),
+          .first = first ? first + i * first_ld + j : NULL,
+          .first_ld = first_ld,
+          .c = p->c + i * p->ldc + j,
+          .ldc = p->ldc});
       l += step;
     } while (l < to);
   }
@@ -255,8 +274,17 @@ static void begin_sums(const xattn_gemm *g, const xattn_isa *isa, int64_t bias_a
   p->first_ld = p->ldc;
 }
 
-static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int64_t index,
-                     float *scratch) {
+/* Row tiles of a product of packed B go from one to the next. */
+static const float *next_rows(const xattn_gemm *g, grid tiles, int64_t tile,
+                              const xattn_matrix *a) {
+  int64_t i, i_end;
+  if (!g->packed || tile >= tiles.rows * tiles.columns || a->dtype != XATTN_F32) return NULL;
+  xattn_piece(g->m, XATTN_ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
+  return (const float *)a->data + i * a->ld;
+}
+
+static void one_tile(const xattn_gemm *g, const xattn_isa *isa, int threads, grid tiles,
+                     int64_t index, float *scratch) {
   int64_t tile = index % (tiles.rows * tiles.columns);
   int64_t item = index / (tiles.rows * tiles.columns);
   int64_t head = item % g->batch[2];
@@ -267,13 +295,15 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, grid tiles, int6
   xattn_piece(xattn_limited(g->n_limit, b, g->n), XATTN_COLUMN_UNIT, tiles.columns,
               tile % tiles.columns, &j, &j_end);
   if (i >= i_end || j >= j_end) return;
+  const xattn_matrix a = from(&g->a, xattn_offset(g->a.stride, b, group, head));
   product p = {
       .m = i_end - i,
       .all_rows = g->m,
       .n = j_end - j,
       .k = xattn_limited(g->k_limit, b, g->k),
       .b_transposed = g->b_transposed,
-      .a = from(&g->a, xattn_offset(g->a.stride, b, group, head) + i * g->a.ld),
+      .a = from(&a, i * a.ld),
+      .next_a = next_rows(g, tiles, tile + threads, &a),
       .b = from(&g->b,
                 xattn_offset(g->b.stride, b, group, head) + (g->b_transposed ? j * g->b.ld : j)),
       .c = (float *)g->c.data + xattn_offset(g->c.stride, b, group, head) + i * g->c.ld + j,
@@ -304,7 +334,7 @@ static void run_parts(xattn_device *device, const part *parts, int threads, int6
   for (int64_t index = 0; index < count; index++) {
     const part *at = parts;
     while (index >= at->end) at++;
-    one_tile(at->gemm, device->isa, at->tiles, index - at->first,
+    one_tile(at->gemm, device->isa, threads, at->tiles, index - at->first,
              device->scratch + omp_get_thread_num() * xattn_cpu_scratch());
   }
 }

@@ -7,8 +7,10 @@
 #define XATTN_KERNELS(isa)                                          \
   xattn_softmax_row xattn_softmax_row_##isa;                        \
   xattn_softmax_part xattn_softmax_part_##isa;                      \
+  xattn_softmax_columns xattn_softmax_columns_##isa;                \
   xattn_row_scale xattn_row_scale_##isa;                            \
   xattn_finish_rows xattn_finish_rows_##isa;                        \
+  xattn_finish_columns xattn_finish_columns_##isa;                  \
   xattn_tile_pack xattn_tile_pack_##isa;                            \
   xattn_tile_multiply xattn_tile_multiply_##isa;                    \
   xattn_tile_pack_f64 xattn_tile_pack_f64_##isa;                    \
@@ -22,8 +24,10 @@
                                 XATTN_PANEL_##isa,                  \
                                 xattn_softmax_row_##isa,            \
                                 xattn_softmax_part_##isa,           \
+                                xattn_softmax_columns_##isa,        \
                                 xattn_row_scale_##isa,              \
                                 xattn_finish_rows_##isa,            \
+                                xattn_finish_columns_##isa,         \
                                 xattn_tile_pack_##isa,              \
                                 xattn_tile_multiply_##isa,          \
                                 xattn_tile_pack_f64_##isa,          \

@@ -43,12 +43,7 @@ static inline real sum_of(vec v) {
   return half[0];
 }
 
-/* Four lanes, and what their transposition consists of. */
+/* Four lanes. */
 typedef real quad __attribute__((vector_size(4 * sizeof(real))));
-
-#define interleave_low(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define interleave_high(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define first_pairs(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
-#define second_pairs(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
 
 #endif

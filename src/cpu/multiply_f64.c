@@ -39,7 +39,16 @@ static void some_rows(const xattn_isa *isa, const product *p, int64_t from, int6
         int64_t rows = smaller(to - i, ROWS);
         double *c = p->c + i * p->n + j;
         copy_rows(p, i, rows, l, depth, a);
-        isa->tile_multiply_f64(rows, columns, depth, a, DEPTH, packed, l ? c : NULL, p->n, c, p->n);
+        isa->tile_multiply_f64(&(xattn_tile_f64){.rows = rows,
+                                                 .n = columns,
+                                                 .k = depth,
+                                                 .a = a,
+                                                 .lda = DEPTH,
+                                                 .b = packed,
+                                                 .first = l ? c : NULL,
+                                                 .first_ld = p->n,
+                                                 .c = c,
+                                                 .ldc = p->n});
       }
     }
 }

@@ -12,7 +12,7 @@
  * one before, and the fewest loads beside them, which count where another thread shares the core. One vector or two that
  * are left over take more rows, so that they have as many sums; four are two and two. The columns of a panel tell the order
  * of a packed B. Columns are filled up to whole vectors, with zeros in B. A is read where it lies. */
-#include "lanes.h"
+#include "turn.h"
 
 #ifndef XATTN_TYPED
 #define XATTN_TYPED(name) name
@@ -21,20 +21,22 @@
 #endif
 #endif
 #define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
+typedef struct XATTN_TYPED(xattn_tile) tile;
 
 enum {
   MANY = XATTN_REGISTERS == 32,
-  MOST = MANY ? 2 : 3,    /* vectors of a panel */
-  ROWS = 12,              /* of a block, at most */
-  UNROLLED = MANY ? 1 : 4 /* steps of k: ends of short loops are foretold better */
+  MOST = MANY ? 2 : 3, /* vectors of a panel */
+  ROWS = 12,           /* of a block, at most */
+  UNROLLED = 4         /* steps of k: ends of short loops are foretold better */
 };
 
 _Static_assert(XATTN_ROW_UNIT % ROWS == 0 && XATTN_COLUMN_UNIT % (MOST * W) == 0,
                "gemm.c cuts rows and columns where blocks and panels end");
 
 _Static_assert(sizeof(real) != sizeof(float) ||
-                   (int)XATTN_PASTE(XATTN_PANEL, XATTN_ISA) == (int)(MOST * W),
-               "the order of a packed B has its name");
+                   ((int)XATTN_PASTE(XATTN_PANEL, XATTN_ISA) == (int)(MOST * W) &&
+                    (int)(MOST * W) <= (int)XATTN_TILE_PANEL),
+               "the order of a packed B has its name, and attend.c room for a panel");
 
 /* Vectors of the next panel of so many that are left. */
 static inline int64_t panel_of(int64_t left) {
@@ -52,23 +54,26 @@ static inline int64_t vectors_of(int64_t columns) {
   return (columns + W - 1) / W;
 }
 
-/* C = first + A·B; first may be NULL for 0, or C. It is added last: small products added one by one to what is large would
- * each round by its size. */
-typedef struct tile {
-  int64_t k;
-  const real *a, *b, *first;
-  real *c;
-  int64_t lda, first_ld, ldc;
-} tile;
+/* In step l: what lies like a line of A, of one row after another. */
+static inline __attribute__((always_inline)) void ask(const bool turned, const tile *t, int64_t l) {
+  enum { LINE = 64 / sizeof(real) };
+  const int64_t at = turned ? l * t->next_ld : l % LINE * t->next_ld + l / LINE * LINE;
+  __builtin_prefetch(t->next + at);
+}
 
+/* `first` is added last: small products added one by one to what is large would each round by its size. */
 static inline __attribute__((always_inline)) void sums(const int rows, const int vectors,
+                                                       const bool turned, const bool asks,
                                                        const tile *t, vec sum[ROWS][MOST]) {
 #ifdef XATTN_CPU_TILE_AVX2_H
-  if (rows == 4 && vectors == 3) {
+  if (asks && !turned) /* not in the loops below */
+    for (int64_t l = 0; l < t->k; l += 16)
+      for (int i = 0; i < rows; i++) ask(false, t, l + i);
+  if (!turned && rows == 4 && vectors == 3) {
     sums_of_4x3(t->k, t->a, t->lda, t->b, sum);
     return;
   }
-  if (rows == 6 && vectors == 2) {
+  if (!turned && rows == 6 && vectors == 2) {
     sums_of_6x2(t->k, t->a, t->lda, t->b, sum);
     return;
   }
@@ -81,11 +86,12 @@ static inline __attribute__((always_inline)) void sums(const int rows, const int
 #pragma GCC unroll UNROLLED
   for (int64_t l = 0; l < t->k; l++) {
     vec row[MOST];
+    if (asks) ask(turned, t, l);
 #pragma GCC unroll 3
     for (int v = 0; v < vectors; v++) row[v] = load(b + (l * vectors + v) * W);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
-      vec element = all(a[i * t->lda + l]);
+      vec element = all(a[turned ? l * t->lda + i : i * t->lda + l]);
 #pragma GCC unroll 3
       for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
     }
@@ -93,53 +99,73 @@ static inline __attribute__((always_inline)) void sums(const int rows, const int
 }
 
 static inline __attribute__((always_inline)) void block(const int rows, const int vectors,
+                                                        const bool turned, const bool asks,
                                                         const tile *t) {
-  vec sum[ROWS][MOST];
-  sums(rows, vectors, t, sum);
+  vec sum[ROWS][MOST], factor[MOST];
+  sums(rows, vectors, turned, asks, t, sum);
+#pragma GCC unroll 3
+  for (int v = 0; v < vectors; v++)
+    if (turned && t->factor) factor[v] = load(t->factor + v * W);
 #pragma GCC unroll 12
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 3
     for (int v = 0; v < vectors; v++) {
-      if (t->first) sum[i][v] += load(t->first + i * t->first_ld + v * W);
+      if (turned && t->factor)
+        sum[i][v] += factor[v] * load(t->first + i * t->first_ld + v * W);
+      else if (t->first)
+        sum[i][v] += load(t->first + i * t->first_ld + v * W);
       store(t->c + i * t->ldc + v * W, sum[i][v]);
     }
 }
 
 static void forward(tile *t, int64_t rows) {
-  t->a += rows * t->lda;
+  t->a += t->turned ? rows : rows * t->lda;
+  if (t->next) t->next += t->turned ? rows : rows * t->next_ld;
   t->c += rows * t->ldc;
   if (t->first) t->first += rows * t->first_ld;
 }
 
 /* One panel for all rows. */
-static inline __attribute__((always_inline)) void panel(const int vectors, int64_t rows, tile t) {
+static inline __attribute__((always_inline)) void panel(const int vectors, const bool turned,
+                                                        int64_t rows, tile t) {
   const int full = rows_of(vectors);
-  for (; rows >= full; rows -= full, forward(&t, full)) block(full, vectors, &t);
+  if (t.next)
+    for (; rows >= full; rows -= full, forward(&t, full)) block(full, vectors, turned, true, &t);
+  for (; rows >= full; rows -= full, forward(&t, full)) block(full, vectors, turned, false, &t);
   if (full > 8 && rows >= 8) {
-    block(8, vectors, &t);
+    block(8, vectors, turned, false, &t);
     forward(&t, 8);
     rows -= 8;
   }
   if (full > 4 && rows >= 4) {
-    block(4, vectors, &t);
+    block(4, vectors, turned, false, &t);
     forward(&t, 4);
     rows -= 4;
   }
   if (rows >= 2) {
-    block(2, vectors, &t);
+    block(2, vectors, turned, false, &t);
     forward(&t, 2);
     rows -= 2;
   }
-  if (rows) block(1, vectors, &t);
+  if (rows) block(1, vectors, turned, false, &t);
+}
+
+static inline __attribute__((always_inline)) void panel_of_vectors(int64_t vectors,
+                                                                   const bool turned, int64_t rows,
+                                                                   const tile *t) {
+  if (vectors == 1)
+    panel(1, turned, rows, *t);
+  else if (vectors == 2)
+    panel(2, turned, rows, *t);
+  else
+    panel(MOST, turned, rows, *t);
 }
 
 static void any_panel(int64_t vectors, int64_t rows, const tile *t) {
-  if (vectors == 1)
-    panel(1, rows, *t);
-  else if (vectors == 2)
-    panel(2, rows, *t);
+  if (t->turned)
+    panel_of_vectors(vectors, true, rows, t);
   else
-    panel(MOST, rows, *t);
+    panel_of_vectors(vectors, false, rows, t);
 }
 
 /* The last panel, where C has fewer columns than whole vectors: through a block beside it. */
@@ -151,6 +177,7 @@ static void edge(int64_t vectors, int64_t rows, int64_t columns, tile t) {
     for (int64_t i = 0; t.first && i < now; i++)
       memcpy(beside[i], t.first + i * t.first_ld, (size_t)columns * sizeof(real));
     part.a = t.a;
+    part.next = t.next;
     part.c = beside[0];
     part.first = t.first ? beside[0] : NULL;
     part.ldc = part.first_ld = MOST * W;
@@ -160,38 +187,23 @@ static void edge(int64_t vectors, int64_t rows, int64_t columns, tile t) {
   }
 }
 
-void KERNEL(xattn_tile_multiply)(int64_t rows, int64_t n, int64_t k, const real *a, int64_t lda,
-                                 const real *packed, const real *first, int64_t first_ld, real *c,
-                                 int64_t ldc) {
-  tile t = {
-      .k = k, .a = a, .b = packed, .first = first, .lda = lda, .first_ld = first_ld, .ldc = ldc};
-  t.c = c;
-  for (int64_t left = vectors_of(n), vectors; left > 0; left -= vectors) {
+void KERNEL(xattn_tile_multiply)(const tile *whole) {
+  tile t = *whole;
+  for (int64_t left = vectors_of(t.n), vectors; left > 0; left -= vectors) {
     vectors = panel_of(left);
-    if (left == vectors && n % W)
-      edge(vectors, rows, n - (vectors_of(n) - vectors) * W, t);
+    t.next = left == vectors ? whole->next : NULL;
+    if (left == vectors && t.n % W)
+      edge(vectors, t.rows, t.n - (vectors_of(t.n) - vectors) * W, t);
     else
-      any_panel(vectors, rows, &t);
-    t.b += k * vectors * W;
+      any_panel(vectors, t.rows, &t);
+    t.b += t.k * vectors * W;
     t.c += vectors * W;
-    if (first) t.first += vectors * W;
+    if (t.first) t.first += vectors * W;
+    if (t.factor) t.factor += vectors * W;
   }
 }
 
 /* ------------------------------------------------------------------ packing */
-
-/* Four rows of four become four columns. */
-static inline void turn(const real *from, int64_t from_ld, real *to, int64_t to_ld) {
-  quad in[4];
-  for (int i = 0; i < 4; i++) memcpy(&in[i], from + i * from_ld, sizeof in[i]);
-  quad ab = interleave_low(in[0], in[1]), cd = interleave_low(in[2], in[3]);
-  quad rows[4] = {first_pairs(ab, cd), second_pairs(ab, cd)};
-  ab = interleave_high(in[0], in[1]);
-  cd = interleave_high(in[2], in[3]);
-  rows[2] = first_pairs(ab, cd);
-  rows[3] = second_pairs(ab, cd);
-  for (int i = 0; i < 4; i++) memcpy(to + i * to_ld, &rows[i], sizeof rows[i]);
-}
 
 /* A panel from rows of B, or from columns, which lie along k. */
 static inline __attribute__((always_inline)) void pack_whole_rows(const int64_t width, int64_t k,
@@ -221,7 +233,11 @@ static void pack_columns(int64_t count, int64_t width, int64_t k, const real *b,
   int64_t j = 0;
   for (; j + 4 <= count; j += 4) {
     int64_t l = 0;
-    for (; l + 4 <= k; l += 4) turn(b + j * ld + l, ld, packed + l * width + j, width);
+    for (; l + 4 <= k; l += 4) {
+      quad rows[4];
+      for (int i = 0; i < 4; i++) memcpy(&rows[i], b + (j + i) * ld + l, sizeof rows[i]);
+      turn(rows, packed + l * width + j, width);
+    }
     for (; l < k; l++)
       for (int64_t i = j; i < j + 4; i++) packed[l * width + i] = b[i * ld + l];
   }
