@@ -62,9 +62,14 @@ KERNEL_avx512 := -DXATTN_LANES=16 -DXATTN_REGISTERS=32 -mavx512f -mavx512dq -mav
 KERNEL_neon := -DXATTN_LANES=4 -DXATTN_REGISTERS=32 -DXATTN_NEON -fno-schedule-insns
 
 KERNELS := softmax_row softmax_columns tile tile_f64 few abreast widen narrow
-LIB_SRC := $(filter-out $(KERNELS:%=src/cpu/%.c),$(wildcard src/*.c src/io/*.c src/cpu/*.c))
+LIB_SRC := $(filter-out $(patsubst %,src/cpu/%.c,$(KERNELS) tile_bf16),$(wildcard src/*.c src/io/*.c src/cpu/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) \
   $(foreach k,$(KERNELS),$(foreach i,$(ISAS),$(BUILD)/src/cpu/$(k).$(i).o))
+# Of those that have avx512, some have dot products of BF16 besides.
+ifneq ($(filter avx512,$(ISAS)),)
+LIB_OBJ += $(BUILD)/src/cpu/tile_bf16.avx512.o
+$(BUILD)/src/cpu/tile_bf16.avx512.o: EXTRA = -mavx512bf16
+endif
 APP_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard apps/*.c))
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support*.c tests/oracle.c))
 TEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/test_*.c) tests/main.c)
@@ -102,7 +107,7 @@ $(BUILD)/src/%.o: src/%.c $(BUILD)/.flags
 define kernel_rule
 $(BUILD)/src/cpu/%.$(1).o: src/cpu/%.c $(BUILD)/.flags
 	@mkdir -p $$(@D)
-	$$(call say,CC,$$@)$$(COMPILE) $$(LIB_FLAGS) -O3 -ffp-contract=fast $$(KERNEL_$(1)) -DXATTN_ISA=$(1) -MMD -MP -c $$< -o $$@
+	$$(call say,CC,$$@)$$(COMPILE) $$(LIB_FLAGS) -O3 -ffp-contract=fast $$(KERNEL_$(1)) $$(EXTRA) -DXATTN_ISA=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call kernel_rule,$(isa))))
 

@@ -128,6 +128,7 @@ typedef struct xattn_limits {
   bool wide;                    /* only what is stored has 16 bits; what is between steps is F32 */
   int64_t few_rows;             /* of A: products of no more read B as it lies */
   int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
+  bool packs_bf16;              /* for A of BF16; else of F32 alone */
   int64_t unpacked_rows;        /* products of no more rows do not read what is packed */
   int64_t pipe_rows;            /* of a pipe (plan.h) at a time; 0: there are no pipes */
 } xattn_limits;
@@ -195,7 +196,8 @@ struct xattn_backend {
   xattn_status (*download)(xattn_error *error, xattn_device *device, const void *from,
                            const xattn_tensor *to);
 
-  /* Of a weight: n, k, B and the levels above the item, of F32. Elements that pack writes; pack waits for nothing. */
+  /* Of a weight: n, k, B, the dtype of A and the levels above the item. F32 that pack writes, or 0 if it does not pack such;
+   * pack waits for nothing. */
   int64_t (*packed_elements)(const xattn_device *device, const xattn_gemm *gemm);
   void (*pack)(const xattn_device *device, const xattn_gemm *gemm, void *to);
 

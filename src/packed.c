@@ -36,10 +36,10 @@ static int order_of(const xattn_step *step) {
   return !step->b_transposed ? 2 : step->b.heads > 1;
 }
 
-static xattn_status pack(xattn_handle *handle, const xattn_gemm *gemm, int64_t packing, entry *to) {
+static xattn_status pack(xattn_handle *handle, const xattn_gemm *gemm, int64_t elements,
+                         int64_t packing, entry *to) {
   const xattn_backend *backend = handle->backend;
-  size_t bytes = (size_t)backend->packed_elements(handle->device, gemm) * sizeof(float);
-  xattn_status status = xattn_memory_new(handle, bytes, &to->memory);
+  xattn_status status = xattn_memory_new(handle, (size_t)elements * sizeof(float), &to->memory);
   if (status) return status;
   to->packing = packing;
   backend->pack(handle->device, gemm, to->memory.data);
@@ -53,15 +53,14 @@ xattn_status xattn_layer_pack(xattn_handle *handle, const xattn_layer *layer,
   xattn_status status = XATTN_OK;
   for (int i = 0; limits.packing && i < plan->count && !status; i++) {
     const xattn_step *step = &plan->step[i];
-    if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot) ||
-        step->b.dtype != XATTN_F32)
-      continue;
+    if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot)) continue;
     entry *of = &layer->packed->of[step->b.slot][order_of(step)];
     const xattn_gemm gemm = xattn_run_weight(run, step);
-    if (gemm.m <= limits.unpacked_rows) continue;
+    const int64_t elements = handle->backend->packed_elements(handle->device, &gemm);
+    if (gemm.m <= limits.unpacked_rows || elements == 0) continue;
     if (!atomic_load(&of->ready)) {
       (void)pthread_mutex_lock(&layer->packed->lock);
-      if (!atomic_load(&of->ready)) status = pack(handle, &gemm, limits.packing, of);
+      if (!atomic_load(&of->ready)) status = pack(handle, &gemm, elements, limits.packing, of);
       (void)pthread_mutex_unlock(&layer->packed->lock);
     }
     if (!status && of->packing == limits.packing) run->packed[i] = of->memory.data;

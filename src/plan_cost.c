@@ -45,7 +45,9 @@ static xattn_cost linear_cost(const xattn_step *s, const xattn_limits *limits,
   xattn_cost cost = {.launches = 1, .seconds = rates->launch};
   double items = s->joined ? 1.0 : (double)s->batch;
   double rows = (double)s->batch * (double)s->rows / (items > 0.0 ? items : 1.0);
-  bool packed = limits->packing && xattn_slot_is_weight(s->b.slot) && s->b.dtype == XATTN_F32;
+  const bool bf16 = s->a.dtype == XATTN_BF16 && s->b.dtype == XATTN_BF16;
+  bool packed = limits->packing && xattn_slot_is_weight(s->b.slot) &&
+                (s->b.dtype == XATTN_F32 || (limits->packs_bf16 && bf16));
   source b = packed || rows <= (double)limits->few_rows ? AS_IT_LIES : COPIED;
   add_products(&cost, rates, b, items * (double)s->heads, rows, (double)s->columns,
                (double)s->depth, s->a.dtype, s->b.dtype, s->c.dtype);

@@ -69,6 +69,7 @@ xattn_gemm xattn_run_weight(const xattn_run *run, const xattn_step *step) {
                       .k = step->depth,
                       .batch = {1, step->groups, step->heads / step->groups},
                       .b_transposed = step->b_transposed,
+                      .a = {.dtype = step->a.dtype},
                       .b = part(run, step, &step->b, 0, 0, 0, 0)};
 }
 

@@ -68,6 +68,29 @@ START_TEST(gemm_of_every_width) {
 }
 END_TEST
 
+/* Of BF16 by BF16, which some processors multiply in pairs: odd k and odd distances of rows, rows 4 KiB apart, blocks. */
+START_TEST(gemm_of_pairs) {
+  static const int64_t sizes[][3] = {{5, 1, 1},      {12, 33, 2},    {13, 97, 385},  {97, 33, 384},
+                                     {25, 513, 20},  {107, 80, 769}, {7, 130, 99},   {50, 70, 1201},
+                                     {40, 190, 512}, {33, 40, 2310}, {100, 100, 767}};
+  xattn_handle *handle = test_handle(_i);
+  rng r = {19};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (int variant = 0; variant < 12; variant++) {
+      xattn_gemm g = {.m = sizes[i][0],
+                      .n = sizes[i][1],
+                      .k = sizes[i][2],
+                      .batch = {1, 1 + variant % 2, 1},
+                      .b_transposed = variant & 1,
+                      .accumulate = variant % 3 == 2,
+                      .a = {.dtype = XATTN_BF16, .ld = variant < 4 ? 4096 : sizes[i][2] + variant},
+                      .b = {.dtype = XATTN_BF16}};
+      check_gemm(handle, &r, g, variant % 3 == 1);
+    }
+  xattn_destroy(handle);
+}
+END_TEST
+
 START_TEST(gemm_of_one_large_item_uses_all_threads) {
   xattn_handle *handle = test_handle(2);
   rng r = {4};
@@ -396,6 +419,7 @@ Suite *suite_gemm(void) {
   tcase_add_loop_test(tests, gemm_on_an_edge_grid, 1, 4);
   tcase_add_loop_test(tests, gemm_across_blocks, 1, 4);
   tcase_add_test(tests, gemm_of_every_width);
+  tcase_add_loop_test(tests, gemm_of_pairs, 1, 4);
   tcase_add_test(tests, gemm_of_one_large_item_uses_all_threads);
   tcase_add_test(tests, gemm_with_limits);
   tcase_add_test(tests, gemm_with_gaps_between_items);

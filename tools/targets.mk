@@ -50,7 +50,7 @@ test-valgrind: $(BUILD)/tests/run $(BUILD)/.setup-asan
 
 # The suites that touch kernels, once per instruction set of this processor, or of the one that RUN emulates.
 ISA_SUITES = gemm softmax-types attention half layer forms "context types"
-ISA_TESTS = $(ISAS:%=test-isa-%)
+ISA_TESTS = $(ISAS:%=test-isa-%) $(if $(filter avx512,$(ISAS)),test-isa-avx512bf16)
 .PHONY: $(ISA_TESTS)
 test-isa: $(ISA_TESTS)
 $(ISA_TESTS): test-isa-%: $(BUILD)/tests/run

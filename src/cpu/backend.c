@@ -88,6 +88,7 @@ static xattn_limits cpu_limits(const xattn_device *device) {
       .few_rows = XATTN_FEW_ROWS,
       .unpacked_rows = XATTN_FEWEST_ROWS,
       .packing = device->isa->panel,
+      .packs_bf16 = device->isa->tile_pack_bf16 != NULL,
       .pipe_rows = PIPE_ROWS,
       .wide = true};
 }

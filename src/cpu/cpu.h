@@ -95,6 +95,12 @@ typedef struct xattn_tile_f64 XATTN_TILE(double) xattn_tile_f64;
 typedef void xattn_tile_multiply(const xattn_tile *tile);
 typedef void xattn_tile_multiply_f64(const xattn_tile_f64 *tile);
 
+/* BF16 [k, n], or its transpose, in pairs along k, and products of A in such pairs by it, with k, lda and next_ld in pairs:
+ * tile_bf16.c. */
+typedef void xattn_tile_pack_bf16(bool transposed, int64_t n, int64_t k, const uint16_t *b,
+                                  int64_t ld, float *packed);
+typedef xattn_tile_multiply xattn_tile_multiply_bf16;
+
 /* What will be read later and is fetched into the cache as a product goes, since memory would rest meanwhile, and the
  * hardware start anew with each row. Without gaps it is fetched line by line: as many as B has, or more, in two products
  * over the same rows, the second of which goes on where the first ended. Else it is laid out like B. */
@@ -144,6 +150,8 @@ typedef struct xattn_isa {
   xattn_tile_multiply *tile_multiply;
   xattn_tile_pack_f64 *tile_pack_f64;
   xattn_tile_multiply_f64 *tile_multiply_f64;
+  xattn_tile_pack_bf16 *tile_pack_bf16; /* NULL: there are no instructions for it */
+  xattn_tile_multiply_bf16 *tile_multiply_bf16;
   xattn_few *few_dots, *few_rows;
   xattn_abreast *abreast_dots, *abreast_sums;
   xattn_widen *widen;

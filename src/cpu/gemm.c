@@ -104,8 +104,9 @@ typedef struct product {
   float *c;
   int64_t first_ld, ldc;
   const float *packed;            /* B, or NULL */
+  bool pairs;                     /* of BF16, A and the packed B (tile_bf16.c) */
   int64_t packed_width, packed_j; /* columns of all of it, and where this product starts */
-  const float *next_a;            /* rows of A that the thread is likely to take then, or NULL */
+  const char *next_a;             /* rows of A that the thread is likely to take then, or NULL */
 } product;
 
 /* A block of B; what has 16 bits is widened some columns at a time into `room`. */
@@ -138,13 +139,33 @@ static const float *copy_block(const xattn_isa *isa, const product *p, int64_t i
   return to;
 }
 
+/* The same in pairs, as whole ones, rows a multiple of them apart. */
+static const float *pairs_of(const product *p, int64_t i, int64_t rows, int64_t n, int64_t l,
+                             int64_t depth, float *to, int64_t *lda) {
+  const uint16_t *a = (const uint16_t *)p->a.data + i * p->a.ld + l;
+  const bool in_one_set = n > WORTH_COPYING && p->a.ld / 2 % SAME_SET == 0;
+  *lda = p->a.ld / 2;
+  if (p->a.ld % 2 == 0 && depth % 2 == 0 && !in_one_set) return (const float *)(const void *)a;
+  *lda = A_LD;
+  for (int64_t r = 0; r < rows; r++) {
+    if (depth % 2) to[r * A_LD + depth / 2] = 0.0F;
+    memcpy(to + r * A_LD, a + r * p->a.ld, (size_t)depth * sizeof *a);
+  }
+  return to;
+}
+
 /* What is read of A after rows `i` on at l of k, from `from` to `to`, or NULL. */
 static const float *a_after(const product *p, int64_t i, int64_t l, int64_t from, int64_t to) {
-  const int64_t step = depth_of(p->k);
-  if (p->a.dtype != XATTN_F32) return NULL;
-  if (l + step < to) return (const float *)p->a.data + i * p->a.ld + l + step;
-  if (i + ROWS < p->m) return (const float *)p->a.data + (i + ROWS) * p->a.ld + from;
-  return p->next_a;
+  const int64_t step = depth_of(p->k), size = (int64_t)xattn_dtype_size(p->a.dtype);
+  const char *a = p->a.data;
+  if (p->a.dtype != XATTN_F32 && !(p->pairs && p->a.ld % 2 == 0)) return NULL;
+  if (l + step < to)
+    a += (i * p->a.ld + l + step) * size;
+  else if (i + ROWS < p->m)
+    a += ((i + ROWS) * p->a.ld + from) * size;
+  else
+    a = p->next_a;
+  return (const float *)(const void *)a;
 }
 
 /* Columns j to j + n of C, summed over k from `from` to `to`: some rows at a time, whose part of C stays in the cache. */
@@ -153,7 +174,8 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
   float *copied = scratch + PACKED;
   const int64_t step = depth_of(p->k);
   const int64_t width = p->packed ? p->packed_width : xattn_filled_up(isa, n);
-  const float *packed = p->packed ? p->packed + from * width : scratch;
+  const int64_t each = p->pairs ? 2 : 1; /* of k in an element of A and of what is packed */
+  const float *packed = p->packed ? p->packed + from / each * width : scratch;
   if (!p->packed)
     for (int64_t l = from; l < to; l += step)
       pack_block(isa, p, j, n, l, smaller(to - l, step), scratch + (l - from) * width, copied);
@@ -161,17 +183,19 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
     int64_t rows = smaller(p->m - i, ROWS), l = from, lda;
     do { /* once at least: without k C is `first` */
       int64_t depth = smaller(to - l, step), first_ld = l ? p->ldc : p->first_ld;
-      const float *a = copy_block(isa, p, i, rows, n, l, depth, copied, &lda);
+      const float *a = p->pairs ? pairs_of(p, i, rows, n, l, depth, copied, &lda)
+                                : copy_block(isa, p, i, rows, n, l, depth, copied, &lda);
       const float *first = l ? p->c : p->first;
-      isa->tile_multiply(&(xattn_tile){
+      const int64_t k = divide_up(depth, each);
+      (p->pairs ? isa->tile_multiply_bf16 : isa->tile_multiply)(&(xattn_tile){
           .rows = rows,
           .n = n,
-          .k = depth,
+          .k = k,
           .a = a,
           .lda = lda,
           .next = a_after(p, i, l, from, to),
-          .next_ld = p->a.ld,
-          .b = packed + (l - from) * width + (p->packed ? depth * (p->packed_j + j) : 0),
+          .next_ld = p->a.ld / each,
+          .b = packed + (l - from) / each * width + (p->packed ? k * (p->packed_j + j) : 0),
           .first = first ? first + i * first_ld + j : NULL,
           .first_ld = first_ld,
           .c = p->c + i * p->ldc + j,
@@ -235,20 +259,38 @@ static int64_t packed_item(const xattn_gemm *g, int64_t group, int64_t head) {
   return (g->b.stride[1] ? group * heads : 0) + (g->b.stride[2] ? head : 0);
 }
 
+/* What is packed of BF16 is for A of BF16. */
+static bool packs_pairs(const xattn_isa *isa, const xattn_gemm *g) {
+  return isa->tile_pack_bf16 && g->a.dtype == XATTN_BF16 && g->b.dtype == XATTN_BF16;
+}
+
+static int64_t item_elements(const xattn_isa *isa, const xattn_gemm *g) {
+  return (g->b.dtype == XATTN_F32 ? g->k : divide_up(g->k, 2)) * xattn_filled_up(isa, g->n);
+}
+
 int64_t xattn_cpu_packed_elements(const xattn_device *device, const xattn_gemm *g) {
+  if (g->b.dtype != XATTN_F32 && !packs_pairs(device->isa, g)) return 0;
   int64_t items = packed_item(g, g->batch[1] - 1, g->batch[2] - 1) + 1;
-  return items * g->k * xattn_filled_up(device->isa, g->n);
+  return items * item_elements(device->isa, g);
 }
 
 void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *g, void *to) {
-  int64_t width = xattn_filled_up(device->isa, g->n), depth = depth_of(g->k);
+  const xattn_isa *isa = device->isa;
+  int64_t width = xattn_filled_up(isa, g->n), step = depth_of(g->k);
   for (int64_t group = 0; group < g->batch[1]; group++)
     for (int64_t head = 0; head < g->batch[2]; head++) {
-      const float *b = (const float *)g->b.data + xattn_offset(g->b.stride, 0, group, head);
-      float *item = (float *)to + packed_item(g, group, head) * g->k * width;
-      for (int64_t l = 0; l < g->k; l += depth)
-        device->isa->tile_pack(g->b_transposed, g->n, smaller(g->k - l, depth),
-                               b + (g->b_transposed ? l : l * g->b.ld), g->b.ld, item + l * width);
+      const int64_t first = xattn_offset(g->b.stride, 0, group, head);
+      float *item = (float *)to + packed_item(g, group, head) * item_elements(isa, g);
+      for (int64_t l = 0; l < g->k; l += step) {
+        const int64_t at = first + (g->b_transposed ? l : l * g->b.ld);
+        const int64_t depth = smaller(g->k - l, step);
+        if (g->b.dtype == XATTN_F32)
+          isa->tile_pack(g->b_transposed, g->n, depth, (const float *)g->b.data + at, g->b.ld,
+                         item + l * width);
+        else
+          isa->tile_pack_bf16(g->b_transposed, g->n, depth, (const uint16_t *)g->b.data + at,
+                              g->b.ld, item + l / 2 * width);
+      }
     }
 }
 
@@ -275,12 +317,11 @@ static void begin_sums(const xattn_gemm *g, const xattn_isa *isa, int64_t bias_a
 }
 
 /* Row tiles of a product of packed B go from one to the next. */
-static const float *next_rows(const xattn_gemm *g, grid tiles, int64_t tile,
-                              const xattn_matrix *a) {
+static const char *next_rows(const xattn_gemm *g, grid tiles, int64_t tile, const xattn_matrix *a) {
   int64_t i, i_end;
-  if (!g->packed || tile >= tiles.rows * tiles.columns || a->dtype != XATTN_F32) return NULL;
+  if (!g->packed || tile >= tiles.rows * tiles.columns) return NULL;
   xattn_piece(g->m, XATTN_ROW_UNIT, tiles.rows, tile / tiles.columns, &i, &i_end);
-  return (const float *)a->data + i * a->ld;
+  return from(a, i * a->ld).data;
 }
 
 static void one_tile(const xattn_gemm *g, const xattn_isa *isa, int threads, grid tiles,
@@ -312,7 +353,8 @@ static void one_tile(const xattn_gemm *g, const xattn_isa *isa, int threads, gri
   if (g->packed) {
     p.packed_width = xattn_filled_up(isa, g->n);
     p.packed_j = j;
-    p.packed = (const float *)g->packed + packed_item(g, group, head) * g->k * p.packed_width;
+    p.packed = (const float *)g->packed + packed_item(g, group, head) * item_elements(isa, g);
+    p.pairs = g->b.dtype == XATTN_BF16;
   }
   multiply(isa, &p, scratch);
 }

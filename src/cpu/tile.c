@@ -1,4 +1,5 @@
-/* The product of a tile, compiled once per instruction set like softmax_row.c, in F32 and in F64.
+/* The product of a tile, compiled once per instruction set like softmax_row.c, in F32 and in F64, and of pairs of BF16 where
+ * there are instructions for these: a pair that follows one another along k takes the place of an F32 in A and B.
  *
  *          B in panels of up to MOST vectors, each [k][width], one behind the other
  *           k ┌────────┐
@@ -16,12 +17,12 @@
 
 #ifndef XATTN_TYPED
 #define XATTN_TYPED(name) name
+typedef xattn_tile tile;
 #if XATTN_LANES == 8 && !defined(__SANITIZE_ADDRESS__) /* which does not see what assembly reads */
 #include "tile_avx2.h"
 #endif
 #endif
 #define KERNEL(name) XATTN_KERNEL(XATTN_TYPED(name))
-typedef struct XATTN_TYPED(xattn_tile) tile;
 
 enum {
   MANY = XATTN_REGISTERS == 32,
@@ -53,6 +54,17 @@ static inline __attribute__((always_inline)) int rows_of(int vectors) {
 static inline int64_t vectors_of(int64_t columns) {
   return (columns + W - 1) / W;
 }
+
+/* An element of A for all columns, and its products. */
+#ifndef XATTN_PAIRS
+static inline vec spread(const real *element) {
+  return all(*element);
+}
+
+static inline vec add(vec sum, vec element, vec row) {
+  return sum + element * row;
+}
+#endif
 
 /* In step l: what lies like a line of A, of one row after another. */
 static inline __attribute__((always_inline)) void ask(const bool turned, const tile *t, int64_t l) {
@@ -91,9 +103,9 @@ static inline __attribute__((always_inline)) void sums(const int rows, const int
     for (int v = 0; v < vectors; v++) row[v] = load(b + (l * vectors + v) * W);
 #pragma GCC unroll 12
     for (int i = 0; i < rows; i++) {
-      vec element = all(a[turned ? l * t->lda + i : i * t->lda + l]);
+      vec element = spread(a + (turned ? l * t->lda + i : i * t->lda + l));
 #pragma GCC unroll 3
-      for (int v = 0; v < vectors; v++) sum[i][v] += element * row[v];
+      for (int v = 0; v < vectors; v++) sum[i][v] = add(sum[i][v], element, row[v]);
     }
   }
 }
@@ -205,6 +217,7 @@ void KERNEL(xattn_tile_multiply)(const tile *whole) {
 
 /* ------------------------------------------------------------------ packing */
 
+#ifndef XATTN_PAIRS
 /* A panel from rows of B, or from columns, which lie along k. */
 static inline __attribute__((always_inline)) void pack_whole_rows(const int64_t width, int64_t k,
                                                                   const real *b, int64_t ld,
@@ -257,3 +270,4 @@ void KERNEL(xattn_tile_pack)(bool transposed, int64_t n, int64_t k, const real *
     j += width;
   }
 }
+#endif
