@@ -98,7 +98,7 @@ typedef void xattn_tile_multiply_f64(const xattn_tile_f64 *tile);
 /* BF16 [k, n], or its transpose, in pairs along k, and products of A in such pairs by it, with k, lda and next_ld in pairs:
  * tile_bf16.c. */
 typedef void xattn_tile_pack_bf16(bool transposed, int64_t n, int64_t k, const uint16_t *b,
-                                  int64_t ld, float *packed);
+                                  int64_t ld, uint16_t *packed);
 typedef xattn_tile_multiply xattn_tile_multiply_bf16;
 
 /* What will be read later and is fetched into the cache as a product goes, since memory would rest meanwhile, and the

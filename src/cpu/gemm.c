@@ -289,7 +289,7 @@ void xattn_cpu_pack(const xattn_device *device, const xattn_gemm *g, void *to) {
                          item + l * width);
         else
           isa->tile_pack_bf16(g->b_transposed, g->n, depth, (const uint16_t *)g->b.data + at,
-                              g->b.ld, item + l / 2 * width);
+                              g->b.ld, (void *)(item + l / 2 * width));
       }
     }
 }

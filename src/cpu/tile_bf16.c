@@ -26,13 +26,12 @@ static inline vec add(vec sum, vec pair, vec row) {
 
 /* Once for a weight, so it need not be fast. */
 void XATTN_KERNEL(xattn_tile_pack_bf16)(bool transposed, int64_t n, int64_t k, const uint16_t *b,
-                                        int64_t ld, float *packed) {
-  uint16_t *to = (uint16_t *)packed;
+                                        int64_t ld, uint16_t *packed) {
   for (int64_t j = 0, width; j < n; j += width) {
     width = panel_of(vectors_of(n - j)) * W;
     for (int64_t l = 0; l < k; l += 2)
       for (int64_t i = j; i < j + width; i++)
         for (int64_t at = l; at < l + 2; at++)
-          *to++ = i < n && at < k ? b[transposed ? i * ld + at : at * ld + i] : 0;
+          *packed++ = i < n && at < k ? b[transposed ? i * ld + at : at * ld + i] : 0;
   }
 }
