@@ -62,6 +62,12 @@ def make_arrays(case):
             "wo": weight(case.Do, case.inner) if case.Do else None}
 
 
+def round_bf16(array):
+    """The nearest BF16, ties to even, as float32."""
+    bits = numpy.ascontiguousarray(array).view(numpy.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(numpy.float32)
+
+
 def keys_and_values(case, arrays):
     """K and V as a decoder caches them: float32, [B, H, Nk, Dh]."""
     def project(weight):

@@ -17,8 +17,8 @@ import xattn_ctypes
 
 # Read by the BLAS and OpenMP libraries when they are loaded, so set before the workers start.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# Of the largest output: far above float32 rounding, far below any real mistake; with a context of 16 bits above its
-# rounding, 2^-11 or 2^-8.
+# Of the largest output: far above float32 rounding, far below any real mistake; with a context of 16 bits, or all of it,
+# above its rounding, 2^-11 or 2^-8.
 WRONG = {"F32": 1e-4, "F16": 1e-3, "BF16": 1e-2}
 
 # Seconds of a turn: shorter forwards follow one another, as those of a decoder do.
@@ -74,9 +74,13 @@ def measure(engines, case, options, resident=False):
     """{engine: result}. A round is one turn of each engine, in an order shuffled anew, so that
     no engine always runs behind the same neighbour."""
     arrays = cases.make_arrays(case)
+    if options.dtype == "BF16":
+        arrays = {name: array if array is None else cases.round_bf16(array)
+                  for name, array in arrays.items()}
     exact = cases.exact_result(case, arrays)
     results = {name: load(engine, name, case, arrays, exact, resident,
-                          options.context_dtype if resident and name == "xattn" else "F32")
+                          options.context_dtype if resident and name == "xattn"
+                          else options.dtype)
                for name, engine in engines.items()}
     running = [name for name in engines if "samples" in results[name]]
     order = random.Random(0)
@@ -103,6 +107,8 @@ def parse_arguments():
                         help="only the case of this name; may be repeated")
     parser.add_argument("--resident", action="append", metavar="NAME",
                         help="cases timed with the context resident too (whisper_dec)")
+    parser.add_argument("--dtype", choices=["F32", "BF16"], default="F32",
+                        help="of inputs, weights and outputs (%(default)s)")
     parser.add_argument("--context-dtype", choices=["F32", "F16", "BF16"], default="F32",
                         help="in which xattn stores what is resident (%(default)s)")
     parser.add_argument("--threads", type=int, default=2, help="of each engine (%(default)s)")
@@ -115,6 +121,8 @@ def parse_arguments():
                         help="written with .md and .json at its end (%(default)s)")
     options = parser.parse_args()
     options.resident = options.resident or ["whisper_dec"]
+    if options.dtype == "BF16":
+        options.context_dtype = "BF16"
     options.out = options.out[:-3] if options.out.endswith(".md") else options.out
     options.out = options.out[:-5] if options.out.endswith(".json") else options.out
     return options
@@ -133,13 +141,15 @@ def main():
         raise SystemExit(f"{options.library} is not there: build it first (make)")
     for name in THREAD_VARIABLES:
         os.environ[name] = str(options.threads)
+    os.environ["XATTN_PEERS_DTYPE"] = options.dtype  # for the processes of the engines
     os.environ["XATTN_PEERS_CONTEXT"] = options.context_dtype  # for the process of engine_xattn
     with xattn_ctypes.Handle(options.library, "cpu", options.threads) as handle:
         command_line = shlex.join(["python"] + sys.argv)
         about = report.machine(command_line, handle.version(), handle.detail())
 
     context = multiprocessing.get_context("spawn")
-    engines = {name: Engine(context, name, options) for name in worker.ENGINES}
+    names = worker.BF16_ENGINES if options.dtype == "BF16" else worker.ENGINES
+    engines = {name: Engine(context, name, options) for name in names}
     try:
         once = [(case, measure(engines, case, options)) for case in chosen]
         resident = [(case, measure(engines, case, options, resident=True)) for case in chosen

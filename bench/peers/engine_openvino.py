@@ -1,4 +1,7 @@
-"""openvino, in two forms: the ONNX graph, and its own ScaledDotProductAttention operator."""
+"""openvino, in two forms: the ONNX graph, and its own ScaledDotProductAttention operator.
+In BF16 it takes and gives float32 and rounds inside, as its users have it."""
+import os
+
 import numpy
 import openvino
 from openvino import opset13
@@ -10,8 +13,10 @@ class OpenVino:
     note = "ONNX graph of plain operators"
 
     def __init__(self, case, arrays, resident, threads, library):
+        bf16 = os.environ.get("XATTN_PEERS_DTYPE") == "BF16"
         compiled = openvino.Core().compile_model(self.model(case, arrays, resident), "CPU", {
-            "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads})
         self.request = compiled.create_infer_request()
         # Tensors that share the arrays' memory, so that a run copies nothing.

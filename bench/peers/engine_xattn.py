@@ -10,13 +10,21 @@ STEPS = 448  # of a decoder over one context: the longest text of Whisper
 DTYPES = {"F32": 1, "F16": 2, "BF16": 3}
 
 
+def bits_of_bf16(array):
+    """Of what is BF16 already."""
+    return (array.view(numpy.uint32) >> 16).astype(numpy.uint16)
+
+
 class Xattn:
     def __init__(self, case, arrays, resident, threads, library):
         self.handle = xattn_ctypes.Handle(library, "cpu", threads)
+        kind = os.environ.get("XATTN_PEERS_DTYPE", "F32")
         layer = self.handle.create_layer(case.H, arrays["wq"], arrays["wk"], arrays["wv"],
-                                         arrays["wo"])
+                                         arrays["wo"], DTYPES[kind])
         self.x, self.y = arrays["x"], arrays["y"]  # alive as long as the views of them
-        self.out = numpy.empty(case.out_shape, numpy.float32)
+        if kind == "BF16":
+            self.x, self.y = bits_of_bf16(self.x), bits_of_bf16(self.y)
+        self.out = numpy.empty(case.out_shape, self.x.dtype)
         x, y, out = (pointer(xattn_ctypes.tensor(array)) for array in (self.x, self.y, self.out))
         if resident:
             dtype = os.environ.get("XATTN_PEERS_CONTEXT", "F32")
@@ -38,7 +46,9 @@ class Xattn:
             raise RuntimeError(self.handle.library.xattn_last_error(self.handle.handle).decode())
 
     def result(self):
-        return self.out
+        if self.out.dtype == numpy.float32:
+            return self.out
+        return (self.out.astype(numpy.uint32) << 16).view(numpy.float32)
 
     def close(self):
         self.handle.close()

@@ -70,7 +70,7 @@ def ratio(mine, theirs):
 
 def table(rows):
     """Markdown rows for [(case, results)]: times and ratios."""
-    names = list(dict.fromkeys(family for family, *_ in worker.ENGINES.values()))
+    names = list(dict.fromkeys(worker.ENGINES[engine][0] for engine in rows[0][1]))
     lines = ["| case | B Nq Nk Dq Dc H Dh Do | " + " | ".join(names)
              + " | xattn / best peer | xattn / torch |",
              "|---|---|" + "---:|" * (len(names) + 2)]
@@ -90,11 +90,11 @@ def table(rows):
 
 
 def errors(rows):
-    lines = ["| case | " + " | ".join(worker.ENGINES) + " |",
-             "|---|" + "---:|" * len(worker.ENGINES)]
+    engines = list(rows[0][1])
+    lines = ["| case | " + " | ".join(engines) + " |", "|---|" + "---:|" * len(engines)]
     for case, results in rows:
         cells = [f"{results[e]['error']:.2g}" if "error" in results[e] else "failed"
-                 for e in worker.ENGINES]
+                 for e in engines]
         lines.append(f"| {case.name} | " + " | ".join(cells) + " |")
     return lines
 
@@ -106,7 +106,7 @@ def write(out, about, options, once, resident):
              for case, results in rows if "note" in results["xattn"]]
     page = ["# xattn and its peers", ""]
     page += [f"- {name}: {value}" for name, value in about.items()]
-    page += ["", f"Milliseconds of one forward, projections included: median (min) of "
+    page += ["", f"{options.dtype}. Milliseconds of one forward, projections included: median (min) of "
              f"{options.rounds} rounds, {options.threads} threads. Below 13 ms the mean of "
              f"several in a row (see README.md). Ratios are of medians; below 1, "
              f"xattn is faster. A word behind a time tells which form of that peer was the "

@@ -15,6 +15,9 @@ ENGINES = {
     "openvino-sdpa": ("openvino", "engine_openvino", "OpenVinoAttention", ["openvino", "onnx"]),
 }
 
+# Of these some compute in BF16 too.
+BF16_ENGINES = ["xattn", "torch", "openvino-graph", "openvino-sdpa"]
+
 
 def serve(pipe, name, threads, library):
     """Answers (command, arguments) with ("ok", value) or ("failed", text) until told to quit."""

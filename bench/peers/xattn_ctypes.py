@@ -7,7 +7,8 @@ import numpy
 
 MAX_RANK = 8
 CPU = 1
-DTYPES = {"float32": 1, "float16": 2, "float64": 4, "int32": 9}
+DTYPES = {"float32": 1, "float16": 2, "float64": 4, "int32": 9,
+          "uint16": 3}  # numpy has no BF16: these are its bits
 
 
 class Tensor(ctypes.Structure):
@@ -104,13 +105,13 @@ class Handle:
         self.call("xattn_get_info", self.handle, ctypes.byref(info))
         return info.detail.decode()
 
-    def create_layer(self, heads, query, key, value, out=None):
-        """A layer from float32 arrays, without biases."""
+    def create_layer(self, heads, query, key, value, out=None, dtype=0):
+        """A layer from float32 arrays, without biases; dtype 0: of F32."""
         views = {name: ctypes.pointer(tensor(array)) for name, array in
                  (("query_weight", query), ("key_weight", key), ("value_weight", value),
                   ("out_weight", out)) if array is not None}
         return self._keep_layer("xattn_layer_create",
-                                ctypes.byref(LayerWeights(heads=heads, **views)))
+                                ctypes.byref(LayerWeights(heads=heads, dtype=dtype, **views)))
 
     def load_layer(self, path, prefix=None, heads=0):
         options = LoadOptions(prefix=prefix.encode() if prefix else None, heads=heads)
