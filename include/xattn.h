@@ -263,7 +263,7 @@ XATTN_API xattn_status xattn_set_workspace(xattn_handle *handle, void *workspace
 typedef struct xattn_rates {
   size_t size;
   double flops;      /* FLOP/s of large products of F32, a multiply-add is 2 */
-  double flops_half; /* the same of F16 and BF16 */
+  double flops_half; /* the same of F16 and BF16; on the CPU of BF16 where it has products of it */
   double
       operands; /* bytes/s at which a product takes in its matrices; it rules where one has few rows */
   double stream;    /* bytes/s that matrix-vector products read and copies move */

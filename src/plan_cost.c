@@ -10,8 +10,8 @@
 typedef enum source { COPIED, AS_IT_LIES, IN_CACHE } source; /* of B */
 
 static double product_seconds(double flops, double b_bytes, double other_bytes, source b,
-                              xattn_dtype dtype, const xattn_rates *rates) {
-  double compute = flops / (dtype == XATTN_F32 ? rates->flops : rates->flops_half);
+                              double flops_a_second, const xattn_rates *rates) {
+  double compute = flops / flops_a_second;
   double move = b_bytes / (b == COPIED ? rates->operands : rates->stream);
   return hypot(compute, move) + other_bytes / rates->stream;
 }
@@ -20,16 +20,20 @@ static double size_of(xattn_dtype dtype) {
   return (double)xattn_dtype_size(dtype);
 }
 
-/* Adds `count` products of [m, k] and [k, n], which `launches` operations compute. */
-static void add_products(xattn_cost *cost, const xattn_rates *rates, source b, double count,
-                         double m, double n, double k, xattn_dtype in, xattn_dtype in_b,
-                         xattn_dtype out) {
+static double flops_of(xattn_dtype dtype, const xattn_rates *rates) {
+  return dtype == XATTN_F32 ? rates->flops : rates->flops_half;
+}
+
+/* Adds `count` products of [m, k] and [k, n]. */
+static void add_products(xattn_cost *cost, const xattn_rates *rates, double flops_a_second,
+                         source b, double count, double m, double n, double k, xattn_dtype in,
+                         xattn_dtype in_b, xattn_dtype out) {
   double flops = 2.0 * count * m * n * k;
   double others = count * (m * k * size_of(in) + m * n * size_of(out));
   double b_bytes = b == IN_CACHE ? 0.0 : count * k * n * size_of(in_b);
   cost->flops += flops;
   cost->bytes += b_bytes + others;
-  cost->seconds += product_seconds(flops, b_bytes, others, b, in, rates);
+  cost->seconds += product_seconds(flops, b_bytes, others, b, flops_a_second, rates);
 }
 
 static xattn_cost copy_cost(const xattn_step *s, const xattn_rates *rates) {
@@ -45,11 +49,14 @@ static xattn_cost linear_cost(const xattn_step *s, const xattn_limits *limits,
   xattn_cost cost = {.launches = 1, .seconds = rates->launch};
   double items = s->joined ? 1.0 : (double)s->batch;
   double rows = (double)s->batch * (double)s->rows / (items > 0.0 ? items : 1.0);
-  const bool bf16 = s->a.dtype == XATTN_BF16 && s->b.dtype == XATTN_BF16;
-  bool packed = limits->packing && xattn_slot_is_weight(s->b.slot) &&
-                (s->b.dtype == XATTN_F32 || (limits->packs_bf16 && bf16));
+  /* What is only stored in 16 bits is multiplied as F32, but for BF16 by packed BF16 where there are instructions for it. */
+  const bool weight = limits->packing && xattn_slot_is_weight(s->b.slot);
+  const bool pairs = weight && limits->packs_bf16 && s->a.dtype == XATTN_BF16 &&
+                     s->b.dtype == XATTN_BF16 && rows > (double)limits->unpacked_rows;
+  const bool packed = pairs || (weight && s->b.dtype == XATTN_F32);
   source b = packed || rows <= (double)limits->few_rows ? AS_IT_LIES : COPIED;
-  add_products(&cost, rates, b, items * (double)s->heads, rows, (double)s->columns,
+  const double flops = limits->wide && !pairs ? rates->flops : flops_of(s->a.dtype, rates);
+  add_products(&cost, rates, flops, b, items * (double)s->heads, rows, (double)s->columns,
                (double)s->depth, s->a.dtype, s->b.dtype, s->c.dtype);
   return cost;
 }
@@ -79,10 +86,11 @@ static xattn_cost attend_cost(const xattn_step *s, const xattn_limits *limits,
   source b = one_pass || score_rows <= few ? AS_IT_LIES : COPIED;
   source d = one_pass || value_rows <= few ? AS_IT_LIES : COPIED;
   if (s->key_pieces && s->b.slot == s->d.slot && s->b.offset == s->d.offset) d = IN_CACHE;
-  add_products(&cost, rates, b, score_products, score_rows, keys, (double)s->depth, s->a.dtype,
-               s->wide_b.slot == XATTN_SLOT_NONE ? s->b.dtype : s->a.dtype, XATTN_F32);
-  add_products(&cost, rates, d, value_products, value_rows, (double)s->columns, keys, s->a.dtype,
-               s->wide_d.slot == XATTN_SLOT_NONE ? s->d.dtype : s->a.dtype, s->c.dtype);
+  const double flops = flops_of(s->a.dtype, rates);
+  add_products(&cost, rates, flops, b, score_products, score_rows, keys, (double)s->depth,
+               s->a.dtype, s->wide_b.slot == XATTN_SLOT_NONE ? s->b.dtype : s->a.dtype, XATTN_F32);
+  add_products(&cost, rates, flops, d, value_products, value_rows, (double)s->columns, keys,
+               s->a.dtype, s->wide_d.slot == XATTN_SLOT_NONE ? s->d.dtype : s->a.dtype, s->c.dtype);
   /* In one pass, what is stored in 16 bits is widened into the cache on the way, of heads abreast into registers. */
   const bool widens = one_pass && !s->abreast;
   if (widens && s->b.dtype != s->a.dtype)

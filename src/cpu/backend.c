@@ -96,9 +96,10 @@ static xattn_limits cpu_limits(const xattn_device *device) {
 /* Between what an EPYC and a Xeon do, each thread; what has narrower registers is guessed. */
 static xattn_rates cpu_rates(const xattn_device *device) {
   double threads = device->threads, lanes = device->isa->lanes < 8 ? device->isa->lanes : 8;
+  double bf16 = device->isa->tile_multiply_bf16 ? 2.0 : 1.0; /* a dot product is two at once */
   return (xattn_rates){.size = sizeof(xattn_rates),
                        .flops = threads * 12e9 * lanes,
-                       .flops_half = threads * 12e9 * lanes,
+                       .flops_half = threads * 12e9 * lanes * bf16,
                        .operands = threads * 6e9,
                        .stream = threads * 12e9,
                        .softmax = threads * 0.2e9 * lanes,
