@@ -71,6 +71,67 @@ START_TEST(exp_is_right_to_2_ulp) {
 }
 END_TEST
 
+/* Scores of a panel of every width, in two parts, with and without a bias of the keys: powers to 1.5 ulp of what they are for
+ * the constant that the scale becomes (where products are rounded, further ones for that), maxima, sums and factors. Some
+ * columns have no key above -inf, or a NaN, at first or for good. */
+static void check_columns(const xattn_isa *isa, rng *r, int64_t width, int64_t keys, bool biased) {
+  enum { MOST_KEYS = 77, WIDEST = XATTN_TILE_PANEL };
+  static float s[MOST_KEYS * WIDEST], e[MOST_KEYS * WIDEST];
+  float bias[MOST_KEYS], maximum[WIDEST], sum[WIDEST], factor[WIDEST];
+  double total[WIDEST] = {0};
+  const float scale = 0.37F;
+  const double by = (double)(scale * 1.44269504F), rounded = isa->lanes == 4 ? 1.0 : 0.0;
+  for (int64_t i = 0; i < width; i++) maximum[i] = -INFINITY;
+  memset(sum, 0, sizeof sum);
+  for (int part = 0; part < 2; part++) {
+    for (int64_t j = 0; j < keys; j++) bias[j] = (float)(rng_uniform(r) * 5.0);
+    for (int64_t j = 0; j < keys * width; j++) s[j] = (float)(rng_uniform(r) * 90.0);
+    for (int64_t j = 0; j < keys; j++) {
+      s[j * width] = -INFINITY;
+      if (part == 0) s[j * width + 1] = -INFINITY;
+    }
+    if (part == 0) s[(keys - 1) * width + 2] = NAN;
+    memcpy(e, s, sizeof e);
+    float before[WIDEST];
+    memcpy(before, maximum, sizeof before);
+    isa->softmax_columns(keys, width, e, biased ? bias : NULL, scale, maximum, sum, factor);
+    for (int64_t i = 0; i < width; i++) {
+      float most = before[i];
+      for (int64_t j = 0; j < keys; j++)
+        most = fmaxf(most, s[j * width + i] + (biased ? bias[j] : 0.0F));
+      ck_assert(maximum[i] == most);
+      const double f = most == -INFINITY ? 0.0 : exp2(by * (double)(before[i] - most));
+      ck_assert(ulps(factor[i], f) <= 1.5 + rounded * fabs(log2(f)) || factor[i] == f);
+      total[i] *= f;
+      for (int64_t j = 0; j < keys; j++) {
+        const float score = s[j * width + i] + (biased ? bias[j] : 0.0F);
+        const float got = e[j * width + i];
+        const double x = by * (double)(score - most);
+        const double exact = score == -INFINITY || x < -126.5 ? 0.0 : exp2(x);
+        if (isnan(score)) {
+          ck_assert(isnan(got));
+        } else {
+          ck_assert_msg(exact == 0.0 ? got == 0.0F : ulps(got, exact) <= 1.5 + rounded * fabs(x),
+                        "%s width %lld: 2^%g is %.9g", isa->name, (long long)width, x, (double)got);
+        }
+        total[i] += isnan(score) ? NAN : exact;
+      }
+      ck_assert(isnan(total[i]) ? isnan(sum[i])
+                                : fabs((double)sum[i] - total[i]) <= total[i] * 100 * 0x1p-24);
+    }
+  }
+}
+
+START_TEST(columns_are_right_to_2_ulp) {
+  rng r = {6};
+  const xattn_isa *isa;
+  for (int i = 0; (isa = xattn_isa_list(i)) != NULL; i++)
+    for (int64_t width = isa->lanes; width <= isa->panel; width += isa->lanes)
+      for (int64_t keys = 1; keys <= 77; keys += 4)
+        for (int biased = 0; biased < 2; biased++) check_columns(isa, &r, width, keys, biased);
+}
+END_TEST
+
 /* x = scale·(in - max) takes two roundings, which exp turns into a relative error of |x| each; exp
  * itself and the division take a few more. The sum runs in 16 parts or more at once, and the roundings of
  * each part's n/16 additions walk at random. */
@@ -349,6 +410,7 @@ Suite *suite_softmax(void) {
   TCase *tests = tcase_create("softmax");
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, exp_is_right_to_2_ulp);
+  tcase_add_test(tests, columns_are_right_to_2_ulp);
   tcase_add_test(tests, every_length_matches_float64);
   tcase_add_test(tests, large_scores_do_not_overflow);
   tcase_add_test(tests, equal_scores_of_any_size_are_equal);
