@@ -119,12 +119,14 @@ static bool choose_tiles(const xattn_problem *p, xattn_step *s) {
 /* One pass, where the backend has it and it pays: heads are narrow, so that the scores are most of what would be moved. As
  * tiles, or of few rows over the keys as they lie. On an EPYC tiles of heads of 64 take less from 9 rows on. */
 static void choose_one_pass(const xattn_problem *p, xattn_step *s) {
-  enum { MANY_ROWS = 9, NARROW = 256 };
+  enum { MANY_ROWS = 9, NARROW = 256, PER_THREAD = 4 };
   const bool whole_heads = !s->sum_heads && s->bias.slot == XATTN_SLOT_NONE;
   const bool tiles = s->depth <= XATTN_TILE_WIDEST && s->columns <= XATTN_TILE_WIDEST;
+  const int64_t items = even_matrices(p, s->heads); /* of so few rows a tile each */
+  const bool even = items % p->limits.parallel == 0 || items >= PER_THREAD * p->limits.parallel;
   const bool first = s->rows >= MANY_ROWS && s->depth + s->columns <= NARROW && !s->fold_scores;
   if (!p->limits.tile_rows || s->a.dtype != XATTN_F32 || !whole_heads || s->keys == 0) return;
-  if (tiles && first && choose_tiles(p, s)) return;
+  if (tiles && first && even && choose_tiles(p, s)) return;
   if (!choose_pieces(p, s) && tiles) (void)choose_tiles(p, s);
 }
 

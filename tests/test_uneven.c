@@ -43,10 +43,21 @@ START_TEST(a_long_item_is_cut) {
   ck_assert_int_eq(step_of(1, 1, false).key_pieces, 1);
   ck_assert_int_ge(step_of(1, 1, true).key_pieces, 4);
   ck_assert_int_ge(step_of(1, 3, true).key_pieces, 2); /* three heads for two threads */
-  /* Many: by its rows, while keys and values need not be packed for a few. */
+  /* Many: by its rows, while these pay for reading its keys and values again. */
   ck_assert_int_eq(step_of(1000, 1, false).tile[0], 1000);
   ck_assert_int_le(step_of(1000, 1, true).tile[0], 500);
   ck_assert_int_eq(step_of(40, 1, true).tile[0], 40);
+}
+END_TEST
+
+/* Of narrow heads, unless these leave a thread without work. */
+START_TEST(nine_rows_are_a_tile) {
+  ck_assert_int_eq(step_of(8, 4, false).tile[0], 0);
+  ck_assert_int_eq(step_of(9, 4, false).tile[0], 9);
+  ck_assert_int_eq(step_of(32, 4, true).tile[0], 32);
+  ck_assert_int_eq(step_of(32, 3, true).tile[0],
+                   0); /* one item may be long: three heads for two threads */
+  ck_assert_int_ge(step_of(32, 3, true).key_pieces, 2);
 }
 END_TEST
 
@@ -99,6 +110,7 @@ Suite *suite_uneven(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, a_long_item_is_cut);
   tcase_add_test(tests, heads_side_by_side_are_taken_together);
+  tcase_add_test(tests, nine_rows_are_a_tile);
   tcase_add_test(tests, results_of_uneven_items);
   suite_add_tcase(suite, tests);
   return suite;
