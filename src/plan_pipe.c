@@ -11,10 +11,11 @@ static int64_t larger(int64_t a, int64_t b) {
 
 /* What a pipe needs: the direct form with heads of their own, in one pass over tiles, and weights that are packed. */
 static bool possible(const xattn_problem *p, xattn_form form) {
+  const bool packs = p->dtype == XATTN_F32 || (p->dtype == XATTN_BF16 && p->limits.packs_bf16);
   return p->limits.pipe_rows && p->limits.tile_rows && p->limits.packing &&
          p->task != XATTN_TASK_CONTEXT && p->task != XATTN_TASK_ATTENTION &&
-         form.scores == XATTN_SCORES_PROJECT && form.values == XATTN_VALUES_PROJECT &&
-         p->dtype == XATTN_F32 && p->kv_heads == p->heads && p->head_dim <= XATTN_TILE_WIDEST &&
+         form.scores == XATTN_SCORES_PROJECT && form.values == XATTN_VALUES_PROJECT && packs &&
+         p->kv_heads == p->heads && p->head_dim <= XATTN_TILE_WIDEST &&
          p->value_dim <= XATTN_TILE_WIDEST && p->keys > 0 && p->queries > XATTN_FEW_ROWS &&
          !(p->x.batch == 0 && p->batch > 1);
 }

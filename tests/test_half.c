@@ -165,6 +165,15 @@ static void run_layer(xattn_handle *handle, const xattn_layer *layer, xattn_dtyp
 }
 
 static const test_layer layers[] = {
+    /* a pipe where there are products of BF16 */
+    {.batch = 3,
+     .queries = 300,
+     .keys = 3,
+     .query_dim = 21,
+     .context_dim = 30,
+     .heads = 4,
+     .head_dim = 12,
+     .out_dim = 28},
     {.batch = 2,
      .queries = 9,
      .keys = 30,

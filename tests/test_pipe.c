@@ -93,7 +93,11 @@ START_TEST(pipes_where_they_pay) {
   p.x.batch = 0; /* projected once for both */
   ck_assert_int_eq(pipe_of(&p, "direct").items, 0);
   p = image_and_text(2, 4096, 77);
-  p.dtype = XATTN_F16; /* weights are not packed */
+  p.dtype = XATTN_BF16; /* weights are not packed */
+  ck_assert_int_eq(pipe_of(&p, "direct").items, 0);
+  p.limits.packs_bf16 = true;
+  ck_assert_int_eq(pipe_of(&p, "direct").pieces, 16);
+  p.dtype = XATTN_F16;
   ck_assert_int_eq(pipe_of(&p, "direct").items, 0);
   p = image_and_text(2, 4096, 77);
   p.limits.pipe_rows = 0;
