@@ -118,19 +118,20 @@ typedef struct xattn_copy {
   int64_t in_stride[4], out_stride[4];
 } xattn_copy;
 
-/* What the planner has to know of a device. */
+/* What the planner has to know of a device. Of one type, so without padding: problems are compared byte by byte
+ * (choices.c). */
 typedef struct xattn_limits {
   int64_t max_extent;  /* of one dimension or leading dimension of a matrix */
   int64_t score_bytes; /* a chunk of scores of this size stays in the cache between its two GEMMs */
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
   int64_t row_alignment;        /* rows of scores start at multiples of this many elements */
   int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
-  bool wide;                    /* only what is stored has 16 bits; what is between steps is F32 */
-  int64_t few_rows;             /* of A: products of no more read B as it lies */
-  int64_t packing;              /* names the order that `pack` gives; 0: there is no pack */
-  bool packs_bf16;              /* for A of BF16; else of F32 alone */
-  int64_t unpacked_rows;        /* products of no more rows do not read what is packed */
-  int64_t pipe_rows;            /* of a pipe (plan.h) at a time; 0: there are no pipes */
+  int64_t wide;          /* 1: only what is stored has 16 bits; what is between steps is F32 */
+  int64_t few_rows;      /* of A: products of no more read B as it lies */
+  int64_t packing;       /* names the order that `pack` gives; 0: there is no pack */
+  int64_t packing_bf16;  /* the same of BF16 for A of BF16; 0: it does not pack such */
+  int64_t unpacked_rows; /* products of no more rows do not read what is packed */
+  int64_t pipe_rows;     /* of a pipe (plan.h) at a time; 0: there are no pipes */
 } xattn_limits;
 
 typedef struct xattn_device_options {

@@ -95,7 +95,7 @@ static xattn_status measure(const bench *all, xattn_rates *r) {
   b = product(all, XATTN_F32, 1, 1024, 1024, 1024);
   if (!status) status = time_of(&b, multiply, least, &seconds);
   r->flops = r->flops_half = 2.0 * 1024 * 1024 * 1024 / without_launch(seconds, r);
-  if (limits.packs_bf16) r->flops_half = 2.0 * r->flops; /* of pairs */
+  if (limits.packing_bf16) r->flops_half = 2.0 * r->flops; /* of pairs */
   if (!status && !limits.wide) {
     b = product(all, XATTN_F16, 1, 1024, 1024, 1024);
     status = time_of(&b, multiply, least, &seconds);

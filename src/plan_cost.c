@@ -51,7 +51,7 @@ static xattn_cost linear_cost(const xattn_step *s, const xattn_limits *limits,
   double rows = (double)s->batch * (double)s->rows / (items > 0.0 ? items : 1.0);
   /* What is only stored in 16 bits is multiplied as F32, but for BF16 by packed BF16 where there are instructions for it. */
   const bool weight = limits->packing && xattn_slot_is_weight(s->b.slot);
-  const bool pairs = weight && limits->packs_bf16 && s->a.dtype == XATTN_BF16 &&
+  const bool pairs = weight && limits->packing_bf16 && s->a.dtype == XATTN_BF16 &&
                      s->b.dtype == XATTN_BF16 && rows > (double)limits->unpacked_rows;
   const bool packed = pairs || (weight && s->b.dtype == XATTN_F32);
   source b = packed || rows <= (double)limits->few_rows ? AS_IT_LIES : COPIED;

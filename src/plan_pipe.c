@@ -11,7 +11,7 @@ static int64_t larger(int64_t a, int64_t b) {
 
 /* What a pipe needs: the direct form with heads of their own, in one pass over tiles, and weights that are packed. */
 static bool possible(const xattn_problem *p, xattn_form form) {
-  const bool packs = p->dtype == XATTN_F32 || (p->dtype == XATTN_BF16 && p->limits.packs_bf16);
+  const bool packs = p->dtype == XATTN_F32 || (p->dtype == XATTN_BF16 && p->limits.packing_bf16);
   return p->limits.pipe_rows && p->limits.tile_rows && p->limits.packing &&
          p->task != XATTN_TASK_CONTEXT && p->task != XATTN_TASK_ATTENTION &&
          form.scores == XATTN_SCORES_PROJECT && form.values == XATTN_VALUES_PROJECT && packs &&

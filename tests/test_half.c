@@ -405,7 +405,7 @@ static uint64_t allocations_of(xattn_handle *handle) {
 
 /* Weights of BF16 are packed where there are instructions for them, by handles of the CPU. */
 static bool packs(xattn_handle *handle, xattn_dtype dtype) {
-  return dtype == XATTN_BF16 && on_cpu() && handle->backend->limits(handle->device).packs_bf16;
+  return dtype == XATTN_BF16 && on_cpu() && handle->backend->limits(handle->device).packing_bf16;
 }
 
 /* The workspace is what the plan says, and beside what is merged nothing is made of weights, or once what is packed: their

@@ -95,7 +95,7 @@ START_TEST(pipes_where_they_pay) {
   p = image_and_text(2, 4096, 77);
   p.dtype = XATTN_BF16; /* weights are not packed */
   ck_assert_int_eq(pipe_of(&p, "direct").items, 0);
-  p.limits.packs_bf16 = true;
+  p.limits.packing_bf16 = 8;
   ck_assert_int_eq(pipe_of(&p, "direct").pieces, 16);
   p.dtype = XATTN_F16;
   ck_assert_int_eq(pipe_of(&p, "direct").items, 0);

@@ -13,6 +13,7 @@
  * m and l are the maximum and the sum of a query so far. A query without keys has l = 0 and becomes 0. */
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
 #include "cpu.h"
 
@@ -76,14 +77,27 @@ typedef struct block {
   int64_t ldb, ldd, first, keys;
 } block;
 
+/* Rows of B or D in F32. Those a multiple of 1 KiB apart fall into few sets of the first-level cache: for several panels
+ * they are copied. */
+static const float *rows_of(const xattn_isa *isa, const xattn_matrix *m, int64_t element,
+                            int64_t rows, int64_t columns, bool several, float *room, int64_t *ld) {
+  enum { FEW_SETS = 256 };
+  const float *from = xattn_cpu_rows(isa, m, element, rows, columns, room, ld);
+  if (from == room || *ld % FEW_SETS != 0 || !several) return from;
+  for (int64_t i = 0; i < rows; i++)
+    memcpy(room + i * columns, from + i * *ld, (size_t)columns * sizeof *room);
+  *ld = columns;
+  return room;
+}
+
 static block block_at(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t first) {
   const int64_t end = first + t->tile_keys;
-  const bool last = end >= at->keys;
+  const bool last = end >= at->keys, several = at->rows > 2 * isa->panel;
   block keys = {.first = first, .keys = (last ? at->keys : end) - first};
   keys.b =
-      xattn_cpu_rows(isa, &t->b, at->b + first * t->b.ld, keys.keys, t->k, at->room, &keys.ldb);
-  keys.d = xattn_cpu_rows(isa, &t->d, at->d + first * t->d.ld, keys.keys, t->n,
-                          at->room + t->tile_keys * t->k, &keys.ldd);
+      rows_of(isa, &t->b, at->b + first * t->b.ld, keys.keys, t->k, several, at->room, &keys.ldb);
+  keys.d = rows_of(isa, &t->d, at->d + first * t->d.ld, keys.keys, t->n, several,
+                   at->room + t->tile_keys * t->k, &keys.ldd);
   if (last && at->next_b < 0) return keys;
   if (t->b.dtype == XATTN_F32)
     keys.next_b = (const float *)t->b.data + (last ? at->next_b : at->b + end * t->b.ld);

@@ -88,9 +88,9 @@ static xattn_limits cpu_limits(const xattn_device *device) {
       .few_rows = XATTN_FEW_ROWS,
       .unpacked_rows = XATTN_FEWEST_ROWS,
       .packing = device->isa->panel,
-      .packs_bf16 = device->isa->tile_pack_bf16 != NULL,
+      .packing_bf16 = device->isa->tile_pack_bf16 ? device->isa->panel : 0,
       .pipe_rows = PIPE_ROWS,
-      .wide = true};
+      .wide = 1};
 }
 
 /* Between what an EPYC and a Xeon do, each thread; what has narrower registers is guessed. */
