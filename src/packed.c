@@ -56,8 +56,9 @@ xattn_status xattn_layer_pack(xattn_handle *handle, const xattn_layer *layer,
     if (step->kind != XATTN_STEP_LINEAR || !xattn_slot_is_weight(step->b.slot)) continue;
     entry *of = &layer->packed->of[step->b.slot][order_of(step)];
     const xattn_gemm gemm = xattn_run_weight(run, step);
+    if (gemm.m <= limits.unpacked_rows) continue;
     const int64_t elements = handle->backend->packed_elements(handle->device, &gemm);
-    if (gemm.m <= limits.unpacked_rows || elements == 0) continue;
+    if (elements == 0) continue;
     if (!atomic_load(&of->ready)) {
       (void)pthread_mutex_lock(&layer->packed->lock);
       if (!atomic_load(&of->ready)) status = pack(handle, &gemm, elements, limits.packing, of);

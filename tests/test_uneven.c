@@ -55,8 +55,8 @@ START_TEST(nine_rows_are_a_tile) {
   ck_assert_int_eq(step_of(8, 4, false).tile[0], 0);
   ck_assert_int_eq(step_of(9, 4, false).tile[0], 9);
   ck_assert_int_eq(step_of(32, 4, true).tile[0], 32);
-  ck_assert_int_eq(step_of(32, 3, true).tile[0],
-                   0); /* one item may be long: three heads for two threads */
+  /* One item may be long: three heads for two threads. */
+  ck_assert_int_eq(step_of(32, 3, true).tile[0], 0);
   ck_assert_int_ge(step_of(32, 3, true).key_pieces, 2);
 }
 END_TEST

@@ -26,7 +26,7 @@ typedef struct tile {
   int64_t rows, keys; /* keys of the item */
   float *s;           /* a block of keys by a panel */
   float *q, *o, *maximum, *sum;
-  float *room; /* for a block of B and D that are widened */
+  float *room; /* for a block of B and D that are widened or copied */
 } tile;
 
 const float *xattn_cpu_rows(const xattn_isa *isa, const xattn_matrix *m, int64_t element,
@@ -106,10 +106,14 @@ static block block_at(const xattn_attend *t, const xattn_isa *isa, const tile *a
   return keys;
 }
 
+static int64_t panel_rows(const xattn_isa *isa, const tile *at, int64_t row) {
+  return at->rows - row < isa->panel ? at->rows - row : isa->panel;
+}
+
 /* The panel of queries from `row` on over a block of keys. */
 static void one_panel(const xattn_attend *t, const xattn_isa *isa, const tile *at, int64_t row,
                       const block *keys) {
-  const int64_t rows = at->rows - row < isa->panel ? at->rows - row : isa->panel;
+  const int64_t rows = panel_rows(isa, at, row);
   const int64_t width = xattn_filled_up(isa, rows);
   const bool last = row + rows == at->rows;
   float factor[XATTN_TILE_PANEL], *o = at->o + row * t->n;
@@ -150,8 +154,8 @@ static void one_tile(const xattn_attend *t, const xattn_isa *isa, const tile *at
   }
   if (at->keys == 0) isa->finish_rows(at->rows, t->n, at->o, 0, at->sum, at->c, t->c.ld);
   for (int64_t row = 0; row < at->rows && at->keys; row += isa->panel)
-    isa->tile_pack(true, at->rows - row < isa->panel ? at->rows - row : isa->panel, t->k,
-                   at->a + row * t->a.ld, t->a.ld, at->q + row * t->k);
+    isa->tile_pack(true, panel_rows(isa, at, row), t->k, at->a + row * t->a.ld, t->a.ld,
+                   at->q + row * t->k);
   for (int64_t first = 0; first < at->keys; first += t->tile_keys) {
     const block keys = block_at(t, isa, at, first);
     for (int64_t row = 0; row < at->rows; row += isa->panel) one_panel(t, isa, at, row, &keys);

@@ -142,7 +142,7 @@ static const float *copy_block(const xattn_isa *isa, const product *p, int64_t i
   return to;
 }
 
-/* The same in pairs, as whole ones, rows a multiple of them apart. */
+/* The same of BF16 in pairs: copied also where rows, or their distance, are not whole pairs. */
 static const float *pairs_of(const product *p, int64_t i, int64_t rows, int64_t n, int64_t l,
                              int64_t depth, float *to, int64_t *lda) {
   const uint16_t *a = (const uint16_t *)p->a.data + i * p->a.ld + l;

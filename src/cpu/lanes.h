@@ -18,6 +18,7 @@
 typedef XATTN_REAL real;
 
 enum { W = XATTN_LANES * sizeof(float) / sizeof(real) }; /* lanes of a vector */
+enum { MOST = XATTN_REGISTERS == 32 ? 2 : 3 };           /* vectors of a panel (tile.c) */
 
 typedef real vec __attribute__((vector_size(XATTN_LANES * sizeof(float))));
 

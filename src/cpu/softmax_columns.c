@@ -9,43 +9,7 @@
  *              └───────┘
  *
  * A column without a key above -inf takes 0 as its maximum: exp(-inf - 0) = 0, and a NaN stays one. */
-#include <float.h>
-#include <math.h>
-
 #include "exponential.h"
-
-enum { MOST = XATTN_REGISTERS == 32 ? 2 : 3 }; /* vectors of a panel */
-
-/* 2^(by·d) for d <= 0 or NaN; `least` is -127 / by. Below 2^-126.5: 0. What rounding `by` does is what rounding the scale
- * does. */
-typedef struct power {
-  vec by, least;
-} power;
-
-static inline power power_of(float scale) {
-  const float by = fminf(scale * 1.44269504F, FLT_MAX), least = fmaxf(-127.0F / by, -FLT_MAX);
-  return (power){all(by), all(least)};
-}
-
-/* As exp_negative, but in fewer steps, since nothing but the exponent's part is taken off, in one rounding:
- *
- *     n = round(by·d),  r = by·d - n,  |r| <= 1/2
- *     2^(by·d) = 2^n · (1 + r·q(r)),  q of degree 5, which makes the largest relative error least: 2^-28.9; 1 ulp in all */
-static inline __attribute__((always_inline)) void power_negative(const int count, const power *of,
-                                                                 vec x[GROUP]) {
-  static const float polynomial[] = {0x1.41fbbcp-13F, 0x1.5f3e54p-10F, 0x1.3b2d4cp-7F,
-                                     0x1.c6aee8p-5F,  0x1.ebfbdcp-3F,  0x1.62e43p-1F};
-  const vec magic = all(12583039.0F), by = of->by;
-  vec shifted[GROUP], r[GROUP], p[GROUP];
-  EACH x[i] = greater(of->least, x[i]);
-  EACH shifted[i] = x[i] * by + magic;
-  EACH r[i] = x[i] * by - (shifted[i] - magic);
-  EACH p[i] = r[i] * all(polynomial[0]) + all(polynomial[1]);
-#pragma GCC unroll 4
-  for (int term = 2; term < 6; term++) EACH p[i] = p[i] * r[i] + all(polynomial[term]);
-  EACH p[i] = p[i] * r[i] + all(1.0F);
-  EACH x[i] = p[i] * (vec)((uvec)shifted[i] << 23);
-}
 
 typedef int32_t mask __attribute__((vector_size(XATTN_LANES * sizeof(int32_t))));
 

@@ -7,8 +7,6 @@
  * are, and leaves nothing for the compiler to fuse. -inf gives exactly 0. A NaN, or +inf (inf - inf),
  * makes the sum NaN and so the whole row, as it must. Only where m is -inf (every key masked) is
  * in - m not a number without being an error: that row is 0. */
-#include <math.h>
-
 #include "exponential.h"
 
 /* The last, partial vector, filled up with -inf: neither the maximum nor the sum sees it. */

@@ -26,9 +26,8 @@ typedef xattn_tile tile;
 
 enum {
   MANY = XATTN_REGISTERS == 32,
-  MOST = MANY ? 2 : 3, /* vectors of a panel */
-  ROWS = 12,           /* of a block, at most */
-  UNROLLED = 4         /* steps of k: ends of short loops are foretold better */
+  ROWS = 12,   /* of a block, at most */
+  UNROLLED = 4 /* steps of k: ends of short loops are foretold better */
 };
 
 _Static_assert(XATTN_ROW_UNIT % ROWS == 0 && XATTN_COLUMN_UNIT % (MOST * W) == 0,
