@@ -126,6 +126,7 @@ typedef struct xattn_limits {
   int64_t parallel;    /* independent matrices wanted at once to fill the device */
   int64_t row_alignment;        /* rows of scores start at multiples of this many elements */
   int64_t tile_rows, tile_keys; /* that a thread of attend takes at most; 0: there is no attend */
+  int64_t tile_floats;   /* of keys and values at a time, which should stay in a core's cache */
   int64_t wide;          /* 1: only what is stored has 16 bits; what is between steps is F32 */
   int64_t few_rows;      /* of A: products of no more read B as it lies */
   int64_t packing;       /* names the order that `pack` gives; 0: there is no pack */

@@ -100,6 +100,14 @@ static bool choose_pieces(const xattn_problem *p, xattn_step *s) {
   return true;
 }
 
+/* Keys of a tile at a time: wide ones, and their values, are fewer, but not so few that summing by parts costs more. */
+static int64_t tile_keys(const xattn_problem *p, const xattn_step *s) {
+  enum { FEWEST_KEYS = 96 };
+  const int64_t fitting = p->limits.tile_floats / at_least_1(s->depth + s->columns);
+  const int64_t keys = fitting < FEWEST_KEYS ? FEWEST_KEYS : fitting;
+  return smaller(s->keys, smaller(keys, p->limits.tile_keys));
+}
+
 /* One pass over tiles of scores, if there are tiles enough for the device. */
 static bool choose_tiles(const xattn_problem *p, xattn_step *s) {
   enum { FEWEST_ROWS = 48, MANY_ROWS = 512, PER_THREAD = 4 };
@@ -111,7 +119,7 @@ static bool choose_tiles(const xattn_problem *p, xattn_step *s) {
   while (pieces < cheap && pieces * items < PER_THREAD * p->limits.parallel) pieces++;
   if (pieces * at_least_1(p->batch * s->heads) < p->limits.parallel) return false;
   s->tile[0] = at_least_1((s->rows + pieces - 1) / pieces);
-  s->tile[1] = smaller(s->keys, p->limits.tile_keys);
+  s->tile[1] = tile_keys(p, s);
   take_all(p, s);
   return true;
 }
@@ -171,7 +179,7 @@ void xattn_add_attend(xattn_builder *b, const char *text, xattn_operand a,
   own.pipe = b->pipe;
   if (own.pipe.items) {
     own.tile[0] = own.pipe.rows;
-    own.tile[1] = smaller(p->keys, p->limits.tile_keys);
+    own.tile[1] = tile_keys(p, &own);
     take_all(p, &own);
   }
   const int64_t *chunk = own.chunk;

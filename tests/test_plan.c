@@ -73,6 +73,7 @@ static xattn_problem random_problem(rng *r) {
   p.limits.row_alignment = rng_range(r, 0, 1) ? 8 : 1;
   p.limits.tile_rows = rng_range(r, 0, 1) ? rng_range(r, 16, 300) : 0;
   p.limits.tile_keys = rng_range(r, 1, 200);
+  p.limits.tile_floats = rng_range(r, 0, 60000);
   int64_t width = p.out_dim ? p.out_dim : heads * p.value_dim;
   p.x = (xattn_view){p.queries * p.query_dim, p.query_dim, 0, 1};
   p.y = (xattn_view){p.context_batch < p.batch ? 0 : p.keys * p.context_dim, p.context_dim, 0, 1};

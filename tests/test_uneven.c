@@ -4,9 +4,9 @@
 #include "support_calls.h"
 
 /* The attend step of ready heads on a CPU of two threads. */
-static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
-  enum { BATCH = 16, KEYS = 1500, WIDTH = 64 };
-  const xattn_view view = {KEYS * heads * WIDTH, heads * WIDTH, WIDTH, 1};
+static xattn_step step_of_wide(int64_t queries, int64_t heads, int64_t width, bool lengths) {
+  enum { BATCH = 16, KEYS = 1500 };
+  const xattn_view view = {KEYS * heads * width, heads * width, width, 1};
   const xattn_problem p = {.task = XATTN_TASK_ATTENTION,
                            .batch = BATCH,
                            .context_batch = BATCH,
@@ -14,8 +14,8 @@ static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
                            .keys = KEYS,
                            .heads = heads,
                            .kv_heads = heads,
-                           .head_dim = WIDTH,
-                           .value_dim = WIDTH,
+                           .head_dim = width,
+                           .value_dim = width,
                            .scale = 1.0F,
                            .dtype = XATTN_F32,
                            .lengths = lengths,
@@ -29,6 +29,7 @@ static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
                                       .row_alignment = 1,
                                       .tile_rows = 4096,
                                       .tile_keys = 512,
+                                      .tile_floats = 1 << 15,
                                       .few_rows = XATTN_FEW_ROWS}};
   xattn_error error = {""};
   xattn_plan_steps plan;
@@ -36,6 +37,10 @@ static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
                 error.text);
   ck_assert_int_eq(plan.count, 1);
   return plan.step[0];
+}
+
+static xattn_step step_of(int64_t queries, int64_t heads, bool lengths) {
+  return step_of_wide(queries, heads, 64, lengths);
 }
 
 START_TEST(a_long_item_is_cut) {
@@ -58,6 +63,14 @@ START_TEST(nine_rows_are_a_tile) {
   /* One item may be long: three heads for two threads. */
   ck_assert_int_eq(step_of(32, 3, true).tile[0], 0);
   ck_assert_int_ge(step_of(32, 3, true).key_pieces, 2);
+}
+END_TEST
+
+START_TEST(wide_keys_are_few_at_a_time) {
+  ck_assert_int_eq(step_of_wide(100, 4, 16, false).tile[1], 512);
+  ck_assert_int_eq(step_of_wide(100, 4, 64, false).tile[1], 256);
+  ck_assert_int_eq(step_of_wide(100, 4, 128, false).tile[1], 128);
+  ck_assert_int_eq(step_of_wide(100, 4, 512, false).tile[1], 96);
 }
 END_TEST
 
@@ -110,6 +123,7 @@ Suite *suite_uneven(void) {
   tcase_set_timeout(tests, 60);
   tcase_add_test(tests, a_long_item_is_cut);
   tcase_add_test(tests, heads_side_by_side_are_taken_together);
+  tcase_add_test(tests, wide_keys_are_few_at_a_time);
   tcase_add_test(tests, nine_rows_are_a_tile);
   tcase_add_test(tests, results_of_uneven_items);
   suite_add_tcase(suite, tests);

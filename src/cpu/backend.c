@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "cpu.h"
 #include "pack.h"
@@ -40,6 +41,16 @@ static void *allocate(size_t bytes) {
   return data;
 }
 
+/* A quarter of the second-level cache: of 512 KiB, 256 keys and values of heads of 64, or 128 of 128. */
+static int64_t tile_floats(void) {
+  const long usual = 512 << 10;
+  long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+  return (bytes > 0 ? bytes : usual) / 4 / (int64_t)sizeof(float);
+}
+
 static xattn_status cpu_open(xattn_error *error, int32_t index, const xattn_device_options *options,
                              xattn_device **device) {
   (void)index;
@@ -53,7 +64,8 @@ static xattn_status cpu_open(xattn_error *error, int32_t index, const xattn_devi
   *device = malloc(sizeof **device);
   float *scratch = allocate(bytes);
   if (*device && scratch) {
-    **device = (xattn_device){.threads = threads, .isa = isa, .scratch = scratch};
+    **device = (xattn_device){
+        .threads = threads, .isa = isa, .scratch = scratch, .tile_floats = tile_floats()};
     return XATTN_OK;
   }
   free(*device);
@@ -71,7 +83,6 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
   info->threads = xattn_cpu_threads(device);
 }
 
-/* Keys and values of a tile take an eighth of a second-level cache of 1 MiB where heads are 64 wide. */
 enum { TILE_ROWS = 4096, TILE_KEYS = 256 };
 /* Q and O of so many rows stay in the second-level cache, or near it. On an EPYC 128 to 512 take about the same. */
 enum { PIPE_ROWS = 256 };
@@ -85,6 +96,7 @@ static xattn_limits cpu_limits(const xattn_device *device) {
       .row_alignment = 1,
       .tile_rows = TILE_ROWS,
       .tile_keys = TILE_KEYS,
+      .tile_floats = device->tile_floats,
       .few_rows = XATTN_FEW_ROWS,
       .unpacked_rows = XATTN_FEWEST_ROWS,
       .packing = device->isa->panel,

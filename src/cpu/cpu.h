@@ -7,7 +7,8 @@
 struct xattn_device {
   int32_t threads;
   const struct xattn_isa *isa;
-  float *scratch; /* of gemm: xattn_cpu_scratch() floats for each thread */
+  float *scratch;      /* of gemm: xattn_cpu_scratch() floats for each thread */
+  int64_t tile_floats; /* of xattn_limits */
 };
 
 int64_t xattn_cpu_scratch(void);
@@ -79,11 +80,12 @@ typedef void xattn_tile_pack_f64(bool transposed, int64_t n, int64_t k, const do
 
 /* C [rows, n] = first·factor + A·B, with B as tile_pack gives it. A is [rows, k], or [k, rows] if it is turned. `first`
  * is NULL for 0; it may be C. A turned product, whose n is whole vectors, may have a factor for each column of it. While the
- * last panel is multiplied, memory is asked for what is A of the next product, laid out alike, unless `next` is NULL. */
+ * last panel is multiplied, memory is asked for what is A of the next product, laid out alike, unless `next` is NULL. If B
+ * `streams`, it is asked for the panel behind each, where that pays. */
 #define XATTN_TILE(real)                \
   {                                     \
     int64_t rows, n, k;                 \
-    bool turned;                        \
+    bool turned, streams;               \
     const real *a, *b, *first, *factor; \
     real *c;                            \
     int64_t lda, first_ld, ldc;         \

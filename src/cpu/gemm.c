@@ -33,8 +33,9 @@ enum {
   COPIED = 2 * XATTN_COLUMN_UNIT * DEPTH, /* and behind it for A, or for what is widened of B */
   FEWEST_COLUMNS = XATTN_COLUMN_UNIT,     /* of a tile */
   WORTH_COPYING = 64,                     /* columns that a part of A is multiplied by */
-  LINE = 16,                              /* floats of a line of the cache */
-  SAME_SET = 1024, /* rows 4 KiB apart fall into one set of the first-level cache */
+  STREAMED = 1 << 18, /* floats of a packed B that does not stay in a core's cache */
+  LINE = 16,          /* floats of a line of the cache */
+  SAME_SET = 1024,    /* rows 4 KiB apart fall into one set of the first-level cache */
 };
 
 _Static_assert((int)PACKED >= (int)XATTN_SOFTMAX_PIECE, "the scratch is the softmax's too");
@@ -198,6 +199,7 @@ static void one_block(const xattn_isa *isa, const product *p, int64_t j, int64_t
           .lda = lda,
           .next = a_after(p, i, l, from, to),
           .next_ld = p->a.ld / each,
+          .streams = p->packed && p->k * p->n > STREAMED,
           .b = packed + (l - from) / each * width + (p->packed ? k * (p->packed_j + j) : 0),
           .first = first ? first + i * first_ld + j : NULL,
           .first_ld = first_ld,
