@@ -20,10 +20,13 @@ static bool possible(const xattn_problem *p, xattn_form form) {
          !(p->x.batch == 0 && p->batch > 1);
 }
 
-/* Every piece of an item's rows reads its keys and values anew: an element takes as long as READ multiply-adds. */
+/* Every piece of an item's rows reads its keys and values anew: an element takes as long as READ multiply-adds. Where all of
+ * Q would not stay in a cache, which 8 MB do not beside what else is there, a larger share pays. */
 static bool reading_pays(const xattn_problem *p, int64_t rows) {
-  const double read = 24.0, share = 0.03;
+  const double read = 24.0, cached = 2 << 20;
   double widths = (double)(p->head_dim + p->value_dim), heads = (double)p->heads;
+  double q = (double)p->batch * (double)p->queries * heads * (double)p->head_dim;
+  double share = q > cached ? 0.06 : 0.03;
   double elements = heads * (double)p->keys * widths;
   double row = heads * ((double)p->query_dim * (double)p->head_dim + (double)p->keys * widths +
                         (double)p->value_dim * (double)p->out_dim);

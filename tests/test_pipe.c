@@ -63,9 +63,11 @@ START_TEST(pipes_where_they_pay) {
   xattn_problem p = image_and_text(2, 4096, 77);
   xattn_pipe pipe = pipe_of(&p, "direct");
   ck_assert(pipe.items == 1 && pipe.pieces == 16 && pipe.rows >= 256 && pipe.rows < 288);
-  p = image_and_text(2, 4096, 60);
   p.out_dim = 0;
   ck_assert_int_eq(pipe_of(&p, "direct").pieces, 16);
+  p = image_and_text(1, 4096, 77); /* all of Q stays in a cache */
+  p.out_dim = 0;
+  ck_assert_int_eq(pipe_of(&p, "direct").items, 0);
   p = image_and_text(1, 1024, 50); /* four times as many pieces as threads */
   ck_assert_int_eq(pipe_of(&p, "direct").pieces, 8);
   p = image_and_text(16, 64, 77); /* whole items */
