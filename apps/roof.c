@@ -17,19 +17,30 @@ static int measure_rates(xattn_handle *handle, xattn_rates *rates) {
   return status ? EXIT_FAILED : EXIT_FINE;
 }
 
+/* A peak is the best that is seen: on a shared machine a thread may be without its core throughout one measurement. */
+static void raise_peak(peak_rate *peak, int threads) {
+  const peak_rate now = peak_measure(threads);
+  if (now.flops > peak->flops) *peak = now;
+}
+
 int roof_measure(xattn_handle *handle, const xattn_handle_info *device, roof_rates *roof) {
+  roof->from_rates = strcmp(device->device, "cpu") != 0;
+  roof->fma = (peak_rate){0};
+  if (!roof->from_rates) raise_peak(&roof->fma, device->threads);
   int code = measure_rates(handle, &roof->rates);
   if (code) return code;
-  roof->from_rates = strcmp(device->device, "cpu") != 0;
   if (roof->from_rates) {
     roof->fma = (peak_rate){roof->rates.flops, "products"};
     roof->memory = (memory_rates){roof->rates.stream, roof->rates.stream};
     return EXIT_FINE;
   }
-  roof->fma = peak_measure(device->threads);
-  if (memory_measure(device->threads, &roof->memory)) return EXIT_FINE;
-  complain(NULL, "no memory to measure how fast it is");
-  return EXIT_FAILED;
+  raise_peak(&roof->fma, device->threads);
+  if (!memory_measure(device->threads, &roof->memory)) {
+    complain(NULL, "no memory to measure how fast it is");
+    return EXIT_FAILED;
+  }
+  raise_peak(&roof->fma, device->threads);
+  return EXIT_FINE;
 }
 
 void print_roof(const roof_rates *roof) {

@@ -28,6 +28,7 @@ enum {
   MANY = XATTN_REGISTERS == 32,
   ROWS = 12,                /* of a block, at most */
   LINE = 64 / sizeof(real), /* elements of a line of the cache */
+  GROUP = 8,                /* rows that are packed into all panels before the next */
   UNROLLED = 4              /* steps of k: ends of short loops are foretold better */
 };
 
@@ -233,11 +234,15 @@ void KERNEL(xattn_tile_multiply)(const tile *whole) {
 /* ------------------------------------------------------------------ packing */
 
 #ifndef XATTN_PAIRS
-/* A panel from rows of B, or from columns, which lie along k. */
+/* A panel from rows of B, or from columns, which lie along k. A panel takes a line or two of a row, and four columns are
+ * short: the hardware would start to fetch anew with each, so the next ones are asked for. */
 static inline __attribute__((always_inline)) void pack_whole_rows(const int64_t width, int64_t k,
                                                                   const real *b, int64_t ld,
                                                                   real *packed) {
-  for (int64_t l = 0; l < k; l++) memcpy(packed + l * width, b + l * ld, (size_t)width * sizeof *b);
+  for (int64_t l = 0; l < k; l++) {
+    for (int64_t at = 0; at < width; at += LINE) __builtin_prefetch(b + (l + GROUP) * ld + at);
+    memcpy(packed + l * width, b + l * ld, (size_t)width * sizeof *b);
+  }
 }
 
 static void pack_rows(int64_t count, int64_t width, int64_t k, const real *b, int64_t ld,
@@ -263,6 +268,7 @@ static void pack_columns(int64_t count, int64_t width, int64_t k, const real *b,
     int64_t l = 0;
     for (; l + 4 <= k; l += 4) {
       quad rows[4];
+      for (int i = 4; l % LINE == 0 && i < 8; i++) __builtin_prefetch(b + (j + i) * ld + l);
       for (int i = 0; i < 4; i++) memcpy(&rows[i], b + (j + i) * ld + l, sizeof rows[i]);
       turn(rows, packed + l * width + j, width);
     }
@@ -275,14 +281,17 @@ static void pack_columns(int64_t count, int64_t width, int64_t k, const real *b,
 
 void KERNEL(xattn_tile_pack)(bool transposed, int64_t n, int64_t k, const real *b, int64_t ld,
                              real *packed) {
-  for (int64_t j = 0; j < n;) {
-    int64_t width = panel_of(vectors_of(n - j)) * W, count = n - j < width ? n - j : width;
-    if (transposed)
-      pack_columns(count, width, k, b + j * ld, ld, packed);
-    else
-      pack_rows(count, width, k, b + j, ld, packed);
-    packed += k * width;
-    j += width;
+  const int64_t step = transposed ? k : GROUP;
+  for (int64_t l = 0; l < k; l += step) {
+    const int64_t now = k - l < step ? k - l : step;
+    for (int64_t j = 0; j < n;) {
+      int64_t width = panel_of(vectors_of(n - j)) * W, count = n - j < width ? n - j : width;
+      if (transposed)
+        pack_columns(count, width, k, b + j * ld, ld, packed + k * j);
+      else
+        pack_rows(count, width, now, b + l * ld + j, ld, packed + k * j + l * width);
+      j += width;
+    }
   }
 }
 #endif
