@@ -65,6 +65,9 @@ START_TEST(pipes_where_they_pay) {
   ck_assert(pipe.items == 1 && pipe.pieces == 16 && pipe.rows >= 256 && pipe.rows < 288);
   p.out_dim = 0;
   ck_assert_int_eq(pipe_of(&p, "direct").pieces, 16);
+  p = image_and_text(2, 4096, 60);
+  p.out_dim = 0;
+  ck_assert_int_eq(pipe_of(&p, "direct").pieces, 16);
   p = image_and_text(1, 4096, 77); /* all of Q stays in a cache */
   p.out_dim = 0;
   ck_assert_int_eq(pipe_of(&p, "direct").items, 0);

@@ -84,6 +84,7 @@ static void cpu_describe(const xattn_device *device, xattn_handle_info *info) {
 }
 
 enum { TILE_ROWS = 4096, TILE_KEYS = 256 };
+
 /* Q and O of so many rows stay in the second-level cache, or near it. On an EPYC 128 to 512 take about the same. */
 enum { PIPE_ROWS = 256 };
 
